@@ -484,7 +484,7 @@ def _live(options: Namespace) -> list[Collector]:
 
 EXPORTER = Exporter(
     name="qoe",
-    title="Quality of encodes: VMAF, PSNR, SSIM, and what a watt bought of it.",
+    title="Quality of encodes and live streams",
     port=9503,
     options=_OPTIONS,
     build=_build,

@@ -13,7 +13,6 @@ import yaml
 from exporters.catalogue import EXPORTERS
 from exporters.docs import all_exporters
 from exporters.runtime.options import common_options
-from runner.validity import REASONS
 from wattframe.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -116,8 +115,3 @@ def test_the_architecture_shows_the_rooms_as_they_are(package: str) -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
     rooms = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
     assert set(re.findall(rf"`{package}/(\w+)/`", page)) == rooms
-
-
-def test_the_glossary_has_every_word_of_validity() -> None:
-    page = (ROOT / "docs" / "glossary.md").read_text()
-    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(REASONS)

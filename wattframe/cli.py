@@ -141,7 +141,9 @@ def _call(app: Typer, args: list[str], program: str) -> int:
     try:
         code = app(args, prog_name=program, standalone_mode=False)
     except TyperException as exc:
-        raise InputError(f"{exc.format_message()} ('{program} --help' lists the options)") from exc
+        errors = getattr(exc.__cause__, "errors", None)  # Typer leaves out the value
+        found = f", found {errors()[0]['input']!r}" if errors else ""
+        raise InputError(f"{exc.format_message()}{found} ('{program} --help' lists the options)") from exc
     return code if isinstance(code, int) else 0
 
 

@@ -220,9 +220,9 @@ class TranscodingRecommender:
         if not options:
             return None, "there is nothing to choose from"
         if not comparable:
-            invalid = all(o.validity for o in options) and not self.accept_invalid
-            problem = "no scenario is valid" if invalid else f"{self.objective} is unknown for each"
-            return None, f"{problem} of {len(options)} scenarios"
+            if all(o.validity for o in options) and not self.accept_invalid:
+                return None, f"none of {len(options)} scenarios is valid: accept_invalid compares them anyway"
+            return None, f"{self.objective} is unknown for each of {len(options)} scenarios"
         has_floor = self.constraints.has_floor
         if not has_floor and all(o.vmaf is None for o in comparable):
             return (

@@ -25,14 +25,11 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
     Raises
     ------
     OSError
-        The folder cannot be written or is full; a former file is then untouched.
+        The folder cannot be written or is full; a former file is then untouched. It names ``path``.
     """
+    temporary = None
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    except OSError as exc:
-        # the file that was asked for, not one that nobody knows
-        raise type(exc)(exc.errno, exc.strerror, str(path)) from exc
-    try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
@@ -41,8 +38,12 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
             if durable:
                 os.fsync(file.fileno())
         Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+    except BaseException as exc:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        if isinstance(exc, OSError):
+            # the file that was asked for, not one that nobody knows
+            raise type(exc)(exc.errno, exc.strerror, str(path)) from exc
         raise
     if durable:
         sync_folder(path.parent)

@@ -154,6 +154,10 @@ class Checker(Struct, frozen=True):
         line = f"line {self.lines[place]}, " if place else ""
         return PricingError(problem, subject=self.subject, field=f"{line}{field}" if field else None)
 
+    def doubt(self, problem: str, field: str) -> PricingError:
+        """An unlikely value, with the option (a flag, a variable, an argument) that takes it all the same."""
+        return self.error(f"{problem} accept_unusual_prices keeps it", field)
+
     def convert(self, value: Any, kind: Any, field: str = "") -> Any:
         """See `advisor.common.checked.checked`."""
         try:
@@ -167,12 +171,12 @@ class Checker(Struct, frozen=True):
         >>> Checker().grams(0.344, "carbon_grams_per_kwh")
         Traceback (most recent call last):
         advisor.errors.PricingError: carbon_grams_per_kwh: 0.344 g/kWh is cleaner than any grid: is it in kg \
-(then 344)? accept unusual prices to keep it
+(then 344)? accept_unusual_prices keeps it
         """
         number: float = self.convert(value, Grams, field)
         if 0 < number < _CLEANEST_PLAUSIBLE_GRAMS and not self.accept_unusual:
             problem = f"{number:g} g/kWh is cleaner than any grid: is it in kg (then {number * 1000:g})?"
-            raise self.error(f"{problem} accept unusual prices to keep it", field)
+            raise self.doubt(problem, field)
         return number
 
     def rate(self, value: Any, code: str, base: str) -> float:
@@ -182,7 +186,7 @@ class Checker(Struct, frozen=True):
         usual = _ROUGH_UNITS_PER_USD.get(code.upper(), math.nan) / _ROUGH_UNITS_PER_USD.get(base, math.nan)
         if not self.accept_unusual and (number < usual / 10 or number > usual * 10):
             problem = f"{number:g} {code} for one {base}, usually about {usual:.2g}: is it for one {code}"
-            raise self.error(f"{problem} (then {1 / number:.3g})? accept unusual prices to keep it", field)
+            raise self.doubt(f"{problem} (then {1 / number:.3g})?", field)
         return number
 
     def price_level(self, prices: Sequence[float], field: str) -> None:
@@ -190,8 +194,7 @@ class Checker(Struct, frozen=True):
         limit, highest = _LOWEST_PLAUSIBLE_USD * _ROUGH_UNITS_PER_USD.get(self.currency, 0.0), max(prices)
         if 0 < highest < limit and not self.accept_unusual:
             problem = f"no price is above {highest:g} {self.currency} per kWh: does its point part thousands"
-            problem += f" (then {highest * 1000:g})? accept unusual prices to keep it"
-            raise self.error(problem, field)
+            raise self.doubt(f"{problem} (then {highest * 1000:g})?", field)
         self.price(max(statistics.median(prices), 0.0), field)
 
     def price(self, value: Any, field: str, per: str = "kWh", allow_negative: bool = False) -> float:
@@ -200,7 +203,7 @@ class Checker(Struct, frozen=True):
         >>> Checker().price(120, "price_per_kwh")
         Traceback (most recent call last):
         advisor.errors.PricingError: price_per_kwh: 120.0 USD per kWh is above the plausible 5: is it per \
-MWh (then 0.12) or in hundredths (then 1.2)? accept unusual prices to keep it
+MWh (then 0.12) or in hundredths (then 1.2)? accept_unusual_prices keeps it
         >>> Checker(currency="KRW").price(120, "price_per_kwh")
         120.0
         """
@@ -218,5 +221,4 @@ MWh (then 0.12) or in hundredths (then 1.2)? accept unusual prices to keep it
             slip += f" or in hundredths (then {number / 100:g})?"
         else:
             return number
-        problem = f"{number} {self.currency} per {per} is {slip} accept unusual prices to keep it"
-        raise self.error(problem, field)
+        raise self.doubt(f"{number} {self.currency} per {per} is {slip}", field)

@@ -71,7 +71,7 @@ def folder(text: str) -> Path:
         raise ValueError("expected a folder")
     with contextlib.suppress(PermissionError):  # one that cannot be looked at now may be so later
         if path.exists() and not path.is_dir():
-            raise ValueError("expected a folder, found a file")
+            raise ValueError("expected a folder, not a file")
     return path
 
 

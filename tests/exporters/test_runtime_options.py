@@ -133,7 +133,7 @@ def test_whole_numbers_must_be_whole_and_in_range(text: str) -> None:
 def test_a_folder_may_be_missing_but_not_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert folder(str(tmp_path / "later")) == tmp_path / "later"
-    with pytest.raises(ValueError, match="found a file"):
+    with pytest.raises(ValueError, match=r"^expected a folder, not a file$"):
         folder(str(tmp_path / "file"))
     with pytest.raises(ValueError, match="expected a file that exists"):
         existing_file(str(tmp_path / "later"))

@@ -48,6 +48,7 @@ from tests.support.powercap_tree import PowercapTree
 from tests.support.prometheus_server import prometheus_server
 from tests.support.proxy import Mode, Proxy
 from tests.support.small_disk import SmallDisk, small_disk
+from tests.support.users import OBEYING
 from wattframe.stack.prometheus import configuration
 
 KILL_ORDER = ("results", "rapl", "qoe", "docker_stats", "cost")
@@ -556,8 +557,7 @@ def stack(
     command = [sys.executable, "-m", "wattframe", "up", "--json", "--prometheus", "none"]
     command += [f"--results-dir={folder / 'results'}", f"--models-dir={folder / 'models'}"]
     command += [f"--state-dir={folder / 'disk/state'}", *(f"--port={n}={p}" for n, p in ports.items())]
-    if os.geteuid() == 0:  # root who has to obey permissions
-        command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
+    command = [*OBEYING, *command]
     environment = {
         **os.environ,
         "SYSFS_ROOT": str(sysfs),

@@ -34,7 +34,7 @@ def test_a_result_file_keeps_its_former_content(disk: SmallDisk) -> None:
     path = disk.folder / f"{RUN}.json"
     write_run(run_of(3), path)
     disk.fill()
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
         write_run(run_of(30), path)
     assert read_run(path).scenarios == run_of(3).scenarios
     assert disk.names() == {path.name}

@@ -67,6 +67,14 @@ def test_bad_usage_is_one_line_and_code_2(
     assert captured.err.count("\n") == 1
 
 
+def test_a_value_that_does_not_fit_is_named(command: typer.Typer, capsys: pytest.CaptureFixture[str]) -> None:
+    @command.command()
+    def work(price: float = 1.0) -> None: ...
+
+    assert cli.main(["report", "--price", "0,21"]) == 2
+    assert ", found '0,21' (" in capsys.readouterr().err
+
+
 def _raise(exc: BaseException) -> None:
     raise exc
 

@@ -6,11 +6,13 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.users import OBEYING
 from wattframe.cli import main
 
 RUNS = Path(__file__).parents[1] / "data" / "cost_runs"
@@ -152,7 +154,10 @@ def test_the_table_names_units_sources_reasons_and_the_front(call: Any) -> None:
         "a month is 730 hours",
     ):
         assert part in text
-    assert "No figure for energy per hour of video (unmetered): no_energy: neither energy nor power" in text
+    figures = (
+        "money per hour of video, energy per hour of video, carbon per hour of video, electricity, the total"
+    )
+    assert f"No figure for {figures} (unmetered): no_energy: neither energy nor power was measured" in text
     assert "No other region is both cheaper and cleaner than: eu-north-1" in text
     assert "different bases" in answer.err
 
@@ -171,6 +176,18 @@ def test_a_folder_is_all_its_runs_and_a_broken_file_loses_nothing(call: Any, tmp
     assert answer.code == 2
     assert len(json.loads(answer.out)) == 10
     assert "test_results_20260303_000000.json: expected a JSON result file" in answer.err
+
+
+def test_what_may_not_be_read_is_named_and_loses_nothing(tmp_path: Path) -> None:
+    closed, secret = tmp_path / "closed", tmp_path / "secret.json"
+    closed.mkdir(mode=0)
+    secret.touch(mode=0)
+    command = [*OBEYING, sys.executable, "-m", "wattframe", "cost", RUN, closed, secret]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "720p" in done.stdout) == (2, True)
+    assert done.stderr == "".join(
+        f"wattframe cost: {path}: cannot be read: Permission denied\n" for path in (closed, secret)
+    )
 
 
 def test_scenarios_of_several_runs_are_told_apart(call: Any, tmp_path: Path) -> None:

@@ -66,4 +66,15 @@ def test_results_are_not_written_over_by_their_table(
 
 def test_a_table_has_to_go_somewhere(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(results)]) == 2
-    assert "expected --csv FILE or --parquet FILE" in capsys.readouterr().err
+    assert capsys.readouterr().err == "wattframe export: expected --csv FILE or --parquet FILE\n"
+
+
+def test_everything_that_keeps_a_table_empty_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "video.mp4").write_bytes(b"\0")
+    names = [str(tmp_path / name) for name in ("video.mp4", "gone.json")]
+    assert main(["export", *names, "--csv", str(tmp_path / "out.csv")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [["wattframe export", name] for name in names]
+    assert not (tmp_path / "out.csv").exists()

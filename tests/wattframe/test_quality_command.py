@@ -16,6 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from advisor.video.ffmpeg import find_ffmpeg
+from tests.support.users import OBEYING
 from wattframe.cli import main
 
 pytestmark = pytest.mark.ffmpeg
@@ -112,6 +113,19 @@ def test_what_cannot_be_scored_has_its_reason_after_the_others_are_done(run: Run
         "wattframe quality: gone.mp4: no score: no such file",
         f"wattframe quality: late.mp4: no score: {behind}",
     ]
+
+
+def test_an_encode_that_may_not_be_read_costs_nothing_beside_it(videos: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.mp4"
+    secret.write_bytes((videos / "good.mp4").read_bytes())
+    secret.chmod(0)
+    names = ["ref.mkv", secret, "good.mp4"]
+    command = [*OBEYING, sys.executable, "-m", "wattframe", "quality", *names, "--json"]
+    done = subprocess.run(command, cwd=videos, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    closed, good = json.loads(done.stdout)
+    assert (closed["aligned"], good["aligned"]) == (False, True)
+    assert closed["reason"].endswith("Permission denied")
 
 
 def test_a_name_that_is_no_text_costs_nothing_beside_it(run: Run, videos: Path) -> None:

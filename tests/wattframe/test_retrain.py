@@ -179,7 +179,7 @@ def test_figures_that_should_not_be_trusted_weigh_less_and_are_listed(results: P
     assert sentence in report.manifest.notes
     assert report.card is not None
     assert sentence in Path(report.card).read_text()
-    assert sentence in summary(report).splitlines()
+    assert summary(report).count(sentence) == 1
 
 
 def test_a_baseline_that_is_not_valid_is_used_for_nothing_and_listed(results: Path) -> None:

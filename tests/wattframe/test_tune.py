@@ -218,6 +218,7 @@ def test_a_floor_out_of_reach_is_one_line_and_what_was_tried_is_kept(
         (["film.mp4", "--objective", "carbon"], "--objective: carbon needs --region"),
         (["film.mp4", "--min-vmaf", "0.9"], "min_vmaf: VMAF ranges from 0 to 100, found 0.9: is it a share"),
         (["film.mp4", "--baseline", "libx264:medium:60"], "--baseline: expected ENCODER:PRESET:CRF with"),
+        (["film.mp4", "--baseline", "libx264"], "--baseline: expected ENCODER:PRESET:CRF with"),
         (["film.mp4", "--ladder", "1080,720"], "--ladder: expected at most the 108 lines of film.mp4"),
         (["film.mp4", "--resume"], "--resume: expected the result file of a tune on these videos"),
     ],

@@ -6,6 +6,7 @@ folder; ``--results-dir`` and ``--results`` are the same by option; without any 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -20,11 +21,13 @@ DEFAULT_RESULTS = Path("test_results")
 
 Results = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="PATH...", help="Result files or folders.", show_default="test_results"),
+    typer.Argument(
+        metavar="PATH...", help="Result files or folders.", show_default="test_results", readable=False
+    ),
 ]
 ResultsOption = Annotated[
     list[Path] | None,
-    typer.Option("--results-dir", "--results", envvar="RESULTS_DIR", help="Same as PATH, as an option."),
+    typer.Option("--results-dir", "--results", envvar="RESULTS_DIR", help="Same as PATH.", readable=False),
 ]
 ModelsDir = Annotated[Path, typer.Option(envvar="MODELS_DIR", help="Folder of trained models.")]
 Cluster = Annotated[
@@ -83,4 +86,4 @@ def read_runs(command: str, paths: Sequence[Path]) -> tuple[list[Run], int]:
 def result_files(paths: Sequence[Path]) -> Iterator[Path]:
     """The files, and those of the folders."""
     for path in paths:
-        yield from sorted(path.glob(RESULT_GLOB)) if path.is_dir() else [path]
+        yield from sorted(path.glob(RESULT_GLOB)) if path.is_dir() and os.access(path, os.R_OK) else [path]

@@ -112,20 +112,23 @@ _SHOWN = {
 
 
 def _absences(priced: Sequence[ScenarioCost]) -> list[str]:
-    """Each figure that is absent, why, and of which scenarios."""
+    """Which figures are absent, why, and of which scenarios."""
     unasked = set() if any(one.cost_per_watch_hour is not None for one in priced) else {"no_viewers"}
-    scenarios: dict[tuple[str, str], dict[str, None]] = {}
+    figures: dict[tuple[str, str], dict[str, None]] = {}
     for one in priced:
         for figure, words in _SHOWN.items():
             for reason in one.missing_by_figure.get(figure, ()):
                 if reason not in unasked:
-                    scenarios.setdefault((words, reason), {})[one.scenario] = None
+                    figures.setdefault((reason, one.scenario), {})[words] = None
+    scenarios: dict[tuple[str, str], list[str]] = {}
+    for (reason, name), of in figures.items():
+        scenarios.setdefault((reason, ", ".join(of)), []).append(name)
     lines = []
-    for (words, reason), names in scenarios.items():
+    for (reason, words), names in scenarios.items():
         everywhere = len(names) == len({one.scenario for one in priced})
-        listed = "all" if everywhere else _listed(list(names), ", ")
+        listed = "all" if everywhere else _listed(names, ", ")
         lines.append(f"No figure for {words} ({listed}): {reason}: {REASONS[reason]}")
-    explained = {reason for _, reason in scenarios} | unasked
+    explained = {reason for reason, _ in figures} | unasked
     partly = dict.fromkeys(reason for one in priced for reason in one.missing if reason not in explained)
     return lines + [f"{reason}: {REASONS[reason]}" for reason in partly]
 

@@ -38,17 +38,16 @@ def export(
 ) -> int:
     """Write results as a table, one row per scenario, for a spreadsheet, pandas or DuckDB."""
     if csv_ is None and parquet is None:
-        raise InputError("expected --csv FILE or --parquet FILE", subject="export")
-    problems: list[str] = []
+        raise InputError("expected --csv FILE or --parquet FILE")
     codes: list[int] = []
     named = named_paths(paths, results_option)
     for target in filter(None, (csv_, parquet)):
         if target.exists() and any(map(target.samefile, result_files(named))):
             raise InputError("expected another file than the results themselves", subject=target)
-    tables = _tables(named, problems, codes)
+    tables = _tables(named, codes)
     first = next(tables, None)
     if first is None:
-        raise InputError(problems[-1] if problems else "expected result files, found none")
+        return max(codes) if codes else read_runs("export", named)[1]
     count = 0
     with contextlib.ExitStack() as files:
         writers = [
@@ -60,23 +59,21 @@ def export(
             count += len(table)
             for write in writers:
                 write(table)
-    for problem in problems:
-        note("export", problem)
     for path in filter(None, (csv_, parquet)):
-        note("export", f"{count} rows written to {path}")
+        note("export", f"{count} row{'s' * (count != 1)} written to {path}")
     return max(codes)
 
 
-def _tables(paths: Sequence[Path], problems: list[str], codes: list[int]) -> Iterator[list[dict[str, Any]]]:
+def _tables(paths: Sequence[Path], codes: list[int]) -> Iterator[list[dict[str, Any]]]:
     """The rows of one file after another, so that a million scenarios take no more memory than a file's.
 
-    ``problems`` gets the files that cannot be read, ``codes`` the exit codes of what was wrong.
+    ``codes`` gets the exit code of each file.
     """
     for path in result_files(paths):
         try:
             runs, code = read_runs("export", [path])
         except InputError as exc:
-            problems.append(str(exc))
+            note("export", str(exc))
             codes.append(exc.exit_code)
             continue
         codes.append(code)

@@ -24,7 +24,7 @@ def predict(
     paths: Results = None,
     # not from RESULTS_DIR: with --matrix nothing else is predicted unless it is named
     results_option: Annotated[
-        list[Path] | None, typer.Option("--results", "--results-dir", help="Same as PATH, as an option.")
+        list[Path] | None, typer.Option("--results", "--results-dir", help="Same as PATH.", readable=False)
     ] = None,
     models_dir: ModelsDir = Path("models"),
     matrix: Annotated[

@@ -66,7 +66,7 @@ def quality(
         Path | None, typer.Argument(metavar="REF", help="The original.", show_default=False)
     ] = None,
     distorted: Annotated[
-        list[Path] | None, typer.Argument(metavar="DIST...", help="One or more encodes of the original.")
+        list[Path] | None, typer.Argument(metavar="DIST...", help="Encodes of the original.", readable=False)
     ] = None,
     json_: Json = False,
     pairs: Annotated[
@@ -252,10 +252,7 @@ def _write_frames(path: Path, scored: Sequence[Scored]) -> None:
 
     outputs = [(str(_text(s.quality.distorted)), s.frames) for s in scored if s.frames]
     data = frames_as_json(outputs) if path.suffix == ".json" else frames_as_csv(outputs).encode()
-    try:
-        write_atomically(path, data)
-    except OSError as exc:
-        raise InputError(f"cannot be written: {exc.strerror}", subject=path, field="--frames") from exc
+    write_atomically(path, data)
 
 
 def _probe(pair: OwnPair, ffmpeg: str | None) -> None:

@@ -24,8 +24,6 @@ def summary(report: RetrainReport) -> str:
         f"Skipped {len(report.skipped)}",
         *_listed([_left(left) for left in report.skipped]),
     ]
-    if report.not_valid:
-        lines.append(not_valid_sentence(report.not_valid))
     if report.noted:
         lines += [f"Noted {len(report.noted)}", *_listed([_left(left) for left in report.noted])]
     manifest = report.manifest

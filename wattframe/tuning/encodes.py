@@ -20,7 +20,7 @@ from advisor.advice.curves import Configuration
 from advisor.advice.samples import Interval, Sample, estimate
 from advisor.common.atomic import NO_JSON, write_atomically
 from advisor.common.regular_file import read_regular
-from advisor.errors import InputError, WorkError
+from advisor.errors import InputError
 from advisor.quality.frames import Frame
 from advisor.quality.outcome import Measurement
 from advisor.quality.settings import QualitySettings
@@ -177,8 +177,8 @@ class Encodes:
 
         Raises
         ------
-        WorkError
-            The result file cannot be written.
+        OSError
+            The notebook cannot be written.
         """
         job = job_of(clip, configuration, resolution, self.prefix(video), loops)
         scorer = _SampleScorer(self.ffmpeg, clip, loops)
@@ -222,16 +222,13 @@ class Encodes:
 
         Raises
         ------
-        WorkError
+        OSError
             It cannot be written.
         """
         self.notebook = notebook
         path = Notebook.path(self._session.path)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, msgspec.json.encode(notebook))
-        except OSError as exc:
-            raise WorkError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, msgspec.json.encode(notebook))
 
 
 def job_of(

@@ -90,7 +90,7 @@ def configuration_of(text: str, able: Capabilities, ffmpeg: Path) -> Configurati
     name, _, rest = text.partition(":")
     preset, _, number = rest.partition(":")
     encoder = _encoder(name, able, ffmpeg, "--baseline")
-    if preset not in encoder.presets:
+    if rest and preset not in encoder.presets:
         raise InputError(
             f"{encoder.name} has no preset {preset!r}, {did_you_mean(preset, encoder.presets)}",
             subject="--baseline",

@@ -109,7 +109,7 @@ class Search:
 
         Raises
         ------
-        WorkError
+        WorkError, OSError
             Every encode fails, or the result file cannot be written.
         """
         baseline = self.task.baseline

@@ -116,7 +116,7 @@ def tune(request: TuneRequest, model: CostModel, say: Say) -> list[TuneAnswer]:
     ------
     InputError
         A video, an encoder or an option that cannot be used.
-    WorkError
+    WorkError, OSError
         No encode worked, or the result file cannot be written.
     """
     task = _task(request)
@@ -175,7 +175,7 @@ def _search(
             with contextlib.closing(Search(encodes, task, model, stop, share, display.say)) as search:
                 outcome = search.run()
                 if not encodes.made and outcome.stopped == "budget":
-                    raise WorkError(f"a budget of {request.budget} is too small for one encode")
+                    raise WorkError(f"a budget of {task.budget_seconds:g}s is too small for one encode")
                 for video in group:
                     ladder = None
                     if task.heights and outcome.verdict.leader is not None:

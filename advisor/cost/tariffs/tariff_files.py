@@ -164,7 +164,7 @@ def _with_fees(price: SourcedSchedule, spec: TariffSpec, check: Checker, dotted:
         percent = getattr(spec, name)
         if 0 < percent < least and percent != 1 and not check.accept_unusual:
             problem = f"{percent:g} % is little: is it a share (then {100 * (percent % 1):g})?"
-            raise check.error(f"{problem} accept unusual prices to keep it", f"{dotted}{name}")
+            raise check.doubt(problem, f"{dotted}{name}")
     fees = check.price(spec.fees_per_kwh, f"{dotted}fees_per_kwh", allow_negative=True)
     vat, surcharge = 1 + spec.vat_percent / 100, 1 + spec.surcharge_percent / 100
     if fees or vat * surcharge != 1:

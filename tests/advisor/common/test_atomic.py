@@ -14,3 +14,6 @@ def test_what_cannot_be_written_is_named_as_it_was_asked_for(tmp_path: Path) -> 
     with pytest.raises(FileNotFoundError) as refused:
         write_atomically(path, b"x")
     assert refused.value.filename == str(path)
+    with pytest.raises(IsADirectoryError) as refused_folder:
+        write_atomically(tmp_path, b"x")
+    assert str(refused_folder.value) == f"[Errno 21] Is a directory: '{tmp_path}'"
