@@ -20,12 +20,14 @@ from msgspec import Struct
 from advisor.common.atomic import NO_JSON
 from advisor.errors import PrometheusError
 from advisor.prometheus.client import PrometheusClient
-from advisor.prometheus.power_in_windows import PowerInWindow, ask_power
+from advisor.prometheus.power_in_windows import PowerInWindow, ask_power, by_query
 from advisor.prometheus.window_statistics import TimeSpan
 from advisor.results import Run, Scenario
 from advisor.results.derived import duration_seconds, energy, host_mean_watts
 
 _SETTLED_SECONDS = 600.0
+MOST_FAILURES = 2
+"""Queries in a row that got no answer, after which no more are asked."""
 Progress = Callable[[int, int], None]
 
 
@@ -55,7 +57,9 @@ class Enrichment(Struct, frozen=True):
     requests: int = 0
     from_cache: int = 0
     failure: str | None = None
-    """Why Prometheus was not asked to the end; what it had answered before is kept."""
+    """Why the last query without an answer got none; what others were answered is kept."""
+    failures: int = 0
+    """Queries that got none, one after another, up to the last."""
 
 
 class ObservationCache:
@@ -93,7 +97,7 @@ class ObservationCache:
         return closing(connection)
 
     def get(self, source: str, spans: Iterable[TimeSpan]) -> dict[TimeSpan, PowerInWindow]:
-        """The spans that were answered before, of one ``source`` (server and selector)."""
+        """The spans that were answered before, of one ``source`` (server, tenant and selector)."""
         answered = {}
         with contextlib.suppress(sqlite3.Error), self._open() as database:
             for span in spans:
@@ -134,6 +138,7 @@ def enrich(
     cache: ObservationCache | None = None,
     progress: Progress | None = None,
     now: float | None = None,
+    failures: int = 0,
 ) -> Enrichment:
     """Fill in the power of every scenario that lacks it.
 
@@ -152,9 +157,11 @@ def enrich(
         Called with (spans answered, spans in all).
     now
         Unix seconds; spans that ended less than ten minutes ago are not cached. Default: the clock.
+    failures
+        Queries before this call that got no answer, one after another; fewer than `MOST_FAILURES`.
 
-    A server that is down, refuses or answers in part is told in ``failure`` and in the reason of each
-    scenario that it leaves without power.
+    A query without an answer leaves its own scenarios without power, `MOST_FAILURES` in a row all that
+    follow, and each says why.
     """
     spans = sorted(
         {
@@ -165,30 +172,39 @@ def enrich(
         }
     )
     requests_before = client.requests_sent
-    source = f"{client.url} {selector}"
+    source = _source(client, selector)
     answers_by_span = cache.get(source, spans) if cache else {}
     from_cache = len(answers_by_span)
-    missing = [span for span in spans if span not in answers_by_span]
     settled = (time.time() if now is None else now) - _SETTLED_SECONDS
     failure = None
-    try:
-        for answers in ask_power(missing, client, selector=selector):
-            answers_by_span |= answers
-            if cache:
-                final = {t: o for t, o in answers.items() if o.power is not None and t.end < settled}
-                cache.put(source, final)
-            if progress:
-                progress(len(answers_by_span), len(spans))
-    except PrometheusError as exc:
-        failure = str(exc)
+    for group in by_query([span for span in spans if span not in answers_by_span]):
+        answers: dict[TimeSpan, PowerInWindow] = {}
+        if failures < MOST_FAILURES:
+            try:
+                answers, failures = ask_power(group, client, selector=selector), 0
+            except PrometheusError as exc:
+                failures, failure = failures + 1, str(exc)
         lost = PowerInWindow(reason=f"no power, and {failure}")
-        answers_by_span |= dict.fromkeys((span for span in missing if span not in answers_by_span), lost)
+        answers_by_span |= dict.fromkeys(group, lost) | answers
+        if cache:
+            final = {t: o for t, o in answers.items() if o.power is not None and t.end < settled}
+            cache.put(source, final)
+        if progress:
+            progress(len(answers_by_span), len(spans))
     return msgspec.structs.replace(
         _account(runs, answers_by_span),
         requests=client.requests_sent - requests_before,
         from_cache=from_cache,
         failure=failure,
+        failures=failures,
     )
+
+
+def _source(client: PrometheusClient, selector: str) -> str:
+    """What an answer depends on beside its span: one server may keep the series of many tenants."""
+    asked = client.connection
+    headers = {name: value for name, value in asked.headers.items() if name.casefold() != "authorization"}
+    return repr((client.url, asked.tenant, asked.username, headers, selector))
 
 
 def _span(scenario: Scenario) -> TimeSpan | str:

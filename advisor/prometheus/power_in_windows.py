@@ -17,7 +17,6 @@ import numpy as np
 from msgspec import Struct
 
 from advisor.energy.meter import host_zones, includes_gpus
-from advisor.errors import PrometheusError
 from advisor.prometheus.answers import QueryResult
 from advisor.prometheus.client import PrometheusClient
 from advisor.prometheus.window_statistics import (
@@ -41,7 +40,6 @@ _LONGEST_QUERY_SECONDS = 6 * 3600.0
 """One query brings the samples of so long; a day of a hundred containers would be a hundred megabytes."""
 _LONGEST_PAUSE_SECONDS = 3600.0
 """A longer time without a span ends a query: its samples would cost more than another query."""
-_MOST_FAILURES = 2
 _MAX_UNCOVERED_RATIO = 0.1
 """A span of which more than this share was not seen is left out; less is completed by the mean."""
 
@@ -61,35 +59,22 @@ class PowerInWindow(Struct, frozen=True, kw_only=True):
 
 
 def ask_power(
-    spans: Iterable[TimeSpan], client: PrometheusClient, *, selector: str = ""
-) -> Iterator[dict[TimeSpan, PowerInWindow]]:
-    """What Prometheus saw of each span, query by query.
-
-    A query that fails loses its own spans, with the reason; the second in a row ends it.
+    spans: Sequence[TimeSpan], client: PrometheusClient, *, selector: str = ""
+) -> dict[TimeSpan, PowerInWindow]:
+    """What Prometheus saw of each of the spans (near ones, see `by_query`), by one query.
 
     Raises
     ------
     PrometheusError
-        The server is down, or fails again and again, or failed last.
+        There was no answer to it.
     """
-    groups = list(_groups(sorted(spans)))
-    failures = 0
-    for group in groups:
-        start = group[0].start - LONGEST_REACH_SECONDS
-        end = max(s.end for s in group) + LONGEST_REACH_SECONDS
-        try:
-            series = [_scraped(result) for result in client.samples(_matchers(selector), start, end)]
-        except PrometheusError as exc:
-            failures += 1
-            if failures == _MOST_FAILURES or group is groups[-1]:
-                raise
-            yield dict.fromkeys(group, PowerInWindow(reason=f"no power, and {exc}"))
-        else:
-            failures = 0
-            yield {span: power_in_window(span, series) for span in group}
+    start = min(s.start for s in spans) - LONGEST_REACH_SECONDS
+    end = max(s.end for s in spans) + LONGEST_REACH_SECONDS
+    series = [_scraped(result) for result in client.samples(_matchers(selector), start, end)]
+    return {span: power_in_window(span, series) for span in spans}
 
 
-def _groups(spans: Sequence[TimeSpan]) -> Iterator[list[TimeSpan]]:
+def by_query(spans: Sequence[TimeSpan]) -> Iterator[list[TimeSpan]]:
     """Spans (ascending) that share a query."""
     group: list[TimeSpan] = []
     for span in spans:

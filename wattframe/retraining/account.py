@@ -56,7 +56,7 @@ class RetrainReport(Struct, kw_only=True):
     requests: int = 0
     from_cache: int = 0
     unanswered: str | None = None
-    """Why Prometheus was not asked to the end."""
+    """Why Prometheus did not answer to the last queries; None where it did."""
     skipped: list[LeftOut] = []
     noted: list[LeftOut] = []
     """Scenarios that were trained on with less weight, or that look odd."""

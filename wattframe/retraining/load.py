@@ -12,13 +12,18 @@ from msgspec import Struct
 
 from advisor.errors import InputError, ResultFileError
 from advisor.prometheus.client import PrometheusClient
-from advisor.prometheus.enrichment import Enrichment, ObservationCache, enrich, lacks_power
+from advisor.prometheus.enrichment import (
+    MOST_FAILURES,
+    Enrichment,
+    ObservationCache,
+    enrich,
+    lacks_power,
+)
 from advisor.regression.features import Case, case
 from advisor.results import RESULT_GLOB, Run, Scenario, derived, read_run
 from wattframe.retraining.account import EnrichedRow, LeftOut, RetrainOptions, RetrainReport
 
 _FILES_AT_ONCE = 200
-_MOST_FAILURES = 2
 _MOST_WATTS = 100_000.0
 _BELOW_IDLE = 0.9
 _CONTRADICTION = 1.25
@@ -79,7 +84,7 @@ _Key = tuple[str, str, int]
 
 
 class _Enricher(Struct):
-    """Asks Prometheus for the scenarios without power, until it has failed twice in a row."""
+    """Asks Prometheus for the scenarios without power, until queries in a row got no answer."""
 
     client: PrometheusClient
     options: RetrainOptions
@@ -93,17 +98,23 @@ class _Enricher(Struct):
         lacking = [(run.run_id, s.name, s.repeat) for run in runs for s in run.scenarios if lacks_power(s)]
         if not lacking:
             return runs, {}
-        if self.failures == _MOST_FAILURES:
+        if self.failures == MOST_FAILURES:
             return runs, dict.fromkeys(lacking, f"no power, and {self.report.unanswered}")
         self.note(f"asking {self.client.connection.shown_url} for {len(lacking)} scenarios without power")
         cache = ObservationCache(self.options.models_dir / ".observed.sqlite")
-        done = enrich(runs, self.client, selector=self.options.selector, cache=cache, progress=self.progress)
-        if done.failure is None:
-            self.failures = 0
-        else:
+        done = enrich(
+            runs,
+            self.client,
+            selector=self.options.selector,
+            cache=cache,
+            progress=self.progress,
+            failures=self.failures,
+        )
+        self.failures = done.failures
+        if done.failure is not None:
             # what was measured by the runner itself is still worth training on
             self.note(f"not enriched: {done.failure}")
-            self.failures, self.report.unanswered = self.failures + 1, done.failure
+            self.report.unanswered = done.failure if done.failures else None
         _account(done, self.report)
         return done.runs, {(s.run_id, s.scenario, s.repeat): s.reason for s in done.skipped}
 
