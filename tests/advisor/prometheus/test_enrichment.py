@@ -101,8 +101,8 @@ def test_what_came_before_a_bad_answer_is_kept_and_the_rest_has_its_reason(
     done = _enrich(server)
     assert _watts(done) == [pytest.approx(WATTS), pytest.approx(WATTS), None, None]
     assert said in (done.failure or "")
-    assert [s.scenario for s in done.skipped] == ["day 14", "day 21"]
-    assert all(s.reason.startswith("no power, and ") and said in s.reason for s in done.skipped)
+    assert [name for _, name, _ in done.skipped] == ["day 14", "day 21"]
+    assert all(why.startswith("no power, and ") and said in why for why in done.skipped.values())
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_one_bad_answer_loses_its_own_windows_and_no_others(
     )
     done = _enrich(server)
     assert _watts(done) == [pytest.approx(WATTS), pytest.approx(WATTS), None, pytest.approx(WATTS)]
-    ((name, reason),) = [(s.scenario, s.reason) for s in done.skipped]
+    (((_, name, _), reason),) = done.skipped.items()
     assert name == "day 14"
     assert reason.startswith("no power, and ")
     assert said in reason
@@ -144,7 +144,7 @@ def test_the_last_answer_lost_is_one_failure_and_not_the_end(server: Server) -> 
     server.reply = lambda _: (422, {}, b"no")
     done = _enrich(server, failures=1)
     assert (done.requests, done.failures, len(done.skipped)) == (1, 2, 4)
-    assert all("HTTP 422" in s.reason for s in done.skipped)
+    assert all("HTTP 422" in why for why in done.skipped.values())
 
 
 def test_a_server_that_stumbles_and_gets_up_loses_nothing(server: Server) -> None:
@@ -190,7 +190,7 @@ def test_samples_that_are_no_numbers_are_not_energy(server: Server) -> None:
     server.reply = lambda form: _history(form, value)
     done = _enrich(server)
     assert _watts(done) == [pytest.approx(WATTS), None, pytest.approx(WATTS), pytest.approx(WATTS)]
-    assert done.skipped[0].reason == "Prometheus has no samples of package_0 inside this window"
+    assert list(done.skipped.values()) == ["Prometheus has no samples of package_0 inside this window"]
 
 
 @pytest.mark.parametrize("content", [b"", b"this was never a database", b"SQLite format 3\0 cut off"])
