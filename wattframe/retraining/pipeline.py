@@ -57,14 +57,12 @@ def retrain(options: RetrainOptions, note: Note, progress: Progress | None = Non
     manifest = _manifest(trained, home, report)
     with contextlib.suppress(ModelError):
         report.former = registry.latest_manifest(options.models_dir, home).version
-    manifest = registry.save(options.models_dir, trained, manifest)
     better, reason = judged(options, trained, manifest, report)
+    if options.force and not better:
+        reason = f"forced, although {reason}"
+    manifest = registry.save(options.models_dir, trained, msgspec.structs.replace(manifest, reason=reason))
     if better or options.force:
-        reason = reason if better else f"forced, although {reason}"
         manifest = registry.promote(options.models_dir, home, manifest.version, reason=reason)
-    else:
-        manifest = msgspec.structs.replace(manifest, reason=reason)
-        registry.note(options.models_dir, manifest)
     report.manifest = manifest
     report.card = _card(trained, manifest, options, report.drift_ratio)
     report.deleted = registry.prune(options.models_dir, home, options.keep)
@@ -110,8 +108,10 @@ def _manifest(trained: Any, home: str, report: RetrainReport) -> Manifest:
         name: TargetReport(
             model=model.predictor.chosen_,
             candidate_error_ratios=model.predictor.errors_,
-            error_ratios=model.errors,
-            coverage_ratios=model.coverage,
+            error_ratios={kind: b.error_ratio for kind, b in model.bins.items()},
+            coverage_ratios={
+                kind: b.coverage_ratio for kind, b in model.bins.items() if b.coverage_ratio is not None
+            },
             rows=len(model.residuals),
             own_error_ratio=_own_error(trained, name),
         )
