@@ -161,7 +161,7 @@ def enrich(
             if lacks_power(s) and isinstance(span := _span(s), TimeSpan)
         }
     )
-    requests_before = client.requests_sent
+    before = client.requests_sent
     source = _source(client, selector)
     answers_by_span = cache.get(source, spans) if cache else {}
     from_cache = len(answers_by_span)
@@ -181,8 +181,8 @@ def enrich(
             cache.put(source, final)
         if progress:
             progress(len(answers_by_span), len(spans))
-    requests = client.requests_sent - requests_before
-    return Enrichment(*_account(runs, answers_by_span), requests, from_cache, failure, failures)
+    account = _account(runs, answers_by_span)
+    return Enrichment(*account, client.requests_sent - before, from_cache, failure, failures)
 
 
 def _source(client: PrometheusClient, selector: str) -> str:

@@ -18,12 +18,13 @@ import msgspec
 from advisor.common.atomic import write_atomically
 from advisor.errors import ModelError, NotEnoughDataError, PrometheusError, WattframeError
 from advisor.prometheus.client import PrometheusClient
+from advisor.prometheus.enrichment import Progress
 from advisor.regression import registry
 from advisor.regression.registry import Manifest, TargetReport
 from advisor.results import RESULT_GLOB
 from wattframe.retraining.account import LeftOut, RetrainOptions, RetrainReport
 from wattframe.retraining.judge import held_out, judged
-from wattframe.retraining.load import Note, Progress, load, why_nothing
+from wattframe.retraining.load import Note, load, why_nothing
 from wattframe.retraining.summary import not_valid_sentence
 
 _MOST_LOOKS_BETWEEN = 64
@@ -58,8 +59,7 @@ def retrain(options: RetrainOptions, note: Note, progress: Progress | None = Non
     with contextlib.suppress(ModelError):
         report.former = registry.latest_manifest(options.models_dir, home).version
     better, reason = judged(options, trained, manifest, report)
-    if options.force and not better:
-        reason = f"forced, although {reason}"
+    reason = f"forced, although {reason}" if options.force and not better else reason
     manifest = registry.save(options.models_dir, trained, msgspec.structs.replace(manifest, reason=reason))
     if better or options.force:
         manifest = registry.promote(options.models_dir, home, manifest.version, reason=reason)

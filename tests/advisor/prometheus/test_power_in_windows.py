@@ -84,6 +84,20 @@ def test_a_window_that_one_scrape_tells_of_is_left_out() -> None:
     assert one.reason == "the window of 12.0 s holds less than two scrapes, which come every 60.0 s"
 
 
+def test_samples_of_two_clocks_in_one_series_are_no_restarts() -> None:
+    """Two servers scrape 100 W each second, give or take 0.2 s; one's samples are 0.5 s older than they say.
+
+    Taken as restarts, their falls made it 4 597 W.
+    """
+    draw = np.random.default_rng(1)
+    moments = np.arange(0.0, 300) + draw.uniform(-0.2, 0.2, (2, 300))
+    times, joules = moments.ravel(), 100 * (moments - [[0.0], [0.5]]).ravel()
+    order = np.argsort(times)
+    (one,) = _power(_series("rapl_energy_joules_total", joules[order], times[order], zone="package_0"))
+    assert one.reason is not None
+    assert "restarts of the exporter inside" in one.reason
+
+
 def test_a_window_without_a_whole_interval_is_taken_where_power_did_not_change() -> None:
     """A scrape a minute, one of them in the window of a minute; a load of 200 W over it, idle is 40 W.
 
