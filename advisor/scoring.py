@@ -19,6 +19,7 @@ from advisor.results.derived import (
     duration_seconds,
     mean_watts,
     net_energy_joules,
+    validity_of,
     vmaf_mean,
     window_energy_joules,
 )
@@ -146,7 +147,7 @@ class EnergyEfficiencyScorer:
                     continue
                 tier = scenario.power.tier if scenario.power else None
                 value = self.score(scenario, run)
-                if value is None or scenario.validity:
+                if value is None or validity_of(scenario):
                     reason = _why_not(self.algorithm, scenario, run)
                     left_out.setdefault(tier, []).append(Unranked(run.run_id, scenario.name, reason))
                 else:
@@ -185,7 +186,7 @@ _KNOWN: dict[str, Callable[[Scenario, Run], float | None]] = {
 def _why_not(algorithm: str, scenario: Scenario, run: Run) -> str:
     if scenario.status != "ok":
         return f"the scenario {scenario.status}"
-    if scenario.validity:
-        return f"not valid: {', '.join(scenario.validity)}"
+    if reasons := validity_of(scenario):
+        return f"not valid: {', '.join(reasons)}"
     missing = [need for need in _NEEDS[algorithm] if not (_KNOWN[need](scenario, run) or 0) > 0]
     return f"no {' and no '.join(missing)}"

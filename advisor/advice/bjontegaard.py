@@ -14,12 +14,19 @@ from collections.abc import Sequence
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from advisor.advice.configuration import Option
 from advisor.errors import InputError, NotEnoughDataError
 
 _FEWEST_POINTS = 4
 _LITTLE_OVERLAP = 0.5
+_VMAF_NOISE = 0.3
+"""Standard deviation assumed of a VMAF: other excerpts, threads or versions move it by some tenths, and where
+it saturates that much is all that two points differ by."""
+_OF_90_PERCENT = 1.645
+Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Qualities, ascending, and the logarithms of what they cost."""
 
 
 class BjontegaardDelta(Struct, frozen=True):
@@ -31,13 +38,20 @@ class BjontegaardDelta(Struct, frozen=True):
     """Share of the joint range of qualities that both curves reach."""
     quality_low: float
     quality_high: float
+    ratio_low: float
+    ratio_high: float
+    """90 % interval of ``ratio`` by the noise of the points."""
     method: str = "pchip"
     """Piecewise cubic and monotone (Fritsch and Carlson)."""
     note: str = ""
 
 
 def bjontegaard_delta(
-    reference: Sequence[tuple[float, float]], test: Sequence[tuple[float, float]]
+    reference: Sequence[tuple[float, float]],
+    test: Sequence[tuple[float, float]],
+    *,
+    quality_noise: float = 0.0,
+    cost_noise_ratio: float = 0.0,
 ) -> BjontegaardDelta:
     """Compare two curves of (cost, quality) points.
 
@@ -46,6 +60,8 @@ def bjontegaard_delta(
     reference, test
         At least four points each; cost positive (kbit/s, joules), quality in any unit (dB, VMAF). Points are
         sorted by quality; cost need not rise with it.
+    quality_noise, cost_noise_ratio
+        Standard deviations of each point's own error, in the unit of quality and as a ratio of cost.
 
     Raises
     ------
@@ -54,7 +70,8 @@ def bjontegaard_delta(
     NotEnoughDataError
         Fewer than four different qualities, or no quality that both reach.
     """
-    (q1, c1), (q2, c2) = _curve(reference, "reference"), _curve(test, "test")
+    curves = _curve(reference, "reference"), _curve(test, "test")
+    q1, q2 = (qualities for qualities, _ in curves)
     low, high = max(q1[0], q2[0]), min(q1[-1], q2[-1])
     if high <= low:
         raise NotEnoughDataError(
@@ -62,18 +79,29 @@ def bjontegaard_delta(
         )
     from scipy.interpolate import PchipInterpolator  # takes half a second to load
 
-    areas = [float(PchipInterpolator(q, c).integrate(low, high)) for q, c in ((q1, c1), (q2, c2))]
+    areas = [float(PchipInterpolator(*curve).integrate(low, high)) for curve in curves]
     overlap = (high - low) / (max(q1[-1], q2[-1]) - min(q1[0], q2[0]))
     note = (
         f"the curves overlap in only {overlap:.0%} of their quality range"
         if overlap < _LITTLE_OVERLAP
         else ""
     )
-    ratio = math.exp((areas[1] - areas[0]) / (high - low)) - 1
-    return BjontegaardDelta(ratio, float(overlap), float(low), float(high), note=note)
+    log_ratio = (areas[1] - areas[0]) / (high - low)
+    deviations = [_deviation(curve, low, high, quality_noise, cost_noise_ratio) for curve in curves]
+    reach = _OF_90_PERCENT * math.hypot(*deviations)
+    ratio, ratio_low, ratio_high = (math.expm1(log_ratio + by) for by in (0.0, -reach, reach))
+    return BjontegaardDelta(ratio, float(overlap), float(low), float(high), ratio_low, ratio_high, note=note)
 
 
-def _curve(points: Sequence[tuple[float, float]], name: str) -> tuple[np.ndarray, np.ndarray]:
+def _deviation(curve: Curve, low: float, high: float, quality_noise: float, cost_noise: float) -> float:
+    """Standard deviation of a curve's mean logarithm: each point's noise counts by the range it tells."""
+    qualities, logs = curve
+    shares = np.gradient(np.clip(qualities, low, high)) / (high - low)
+    shares[[0, -1]] /= 2
+    return float(np.linalg.norm(shares * np.hypot(np.gradient(logs, qualities) * quality_noise, cost_noise)))
+
+
+def _curve(points: Sequence[tuple[float, float]], name: str) -> Curve:
     for cost, quality in points:
         if not (math.isfinite(cost) and math.isfinite(quality) and cost > 0):
             raise InputError(
@@ -113,7 +141,12 @@ def _pair(reference: str, ours: Sequence[Option], test: str, theirs: Sequence[Op
     reasons: list[str] = []
     for name in ("bitrate_kbps", "energy_joules_per_video_second"):
         try:
-            deltas[name] = bjontegaard_delta(_rates(ours, name), _rates(theirs, name))
+            deltas[name] = bjontegaard_delta(
+                _rates(ours, name),
+                _rates(theirs, name),
+                quality_noise=_VMAF_NOISE,
+                cost_noise_ratio=max(o.noise_ratio for o in (*ours, *theirs)) if "energy" in name else 0.0,
+            )
         except NotEnoughDataError as exc:
             deltas[name] = None
             reasons.append(str(exc))

@@ -123,7 +123,9 @@ def draws_of(
 
 def _usual(curve: Curve, place: Place) -> float:
     configuration = place.configuration
-    usual = curve.usual.get(configuration.encoder) or curve.usual[_like(configuration.encoder)]
+    # of devices nothing is known beforehand: as the encoder of the same format on the CPU
+    like = ALIASES.get(configuration.encoder.partition("_")[0], "libx265")
+    usual = curve.usual.get(configuration.encoder) or curve.usual[like]
     at = quality_level(configuration.encoder, configuration.crf) - _MIDDLE
     speed = effort(configuration.encoder, configuration.preset)
     places, added = zip(*usual.presets, strict=True)
@@ -131,11 +133,6 @@ def _usual(curve: Curve, place: Place) -> float:
         usual.level + usual.crf * at + float(np.interp(_MIDDLE if speed is None else speed, places, added))
     )
     return level + math.log(place.megapixels) if curve.per_pixel else level
-
-
-def _like(encoder: str) -> str:
-    """The encoder of the same format on the CPU: of devices nothing is known beforehand."""
-    return ALIASES.get(encoder.partition("_")[0], "libx265")
 
 
 def _covariance(curve: Curve, places: Sequence[Place]) -> Floats:

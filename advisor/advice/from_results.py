@@ -224,16 +224,12 @@ def _tier(m: _Measured) -> str | None:
 
 def _valid(repeats: list[_Measured], invalid: list[tuple[str, str]]) -> list[_Measured]:
     """The valid ones of some repeats; all where none is."""
-    valid = [m for m in repeats if not m.scenario.validity]
+    valid = [m for m in repeats if not derived.validity_of(m.scenario)]
     if valid and len(valid) < len(repeats):
-        spoilt = [m.scenario for m in repeats if m.scenario.validity]
-        reasons = ", ".join(dict.fromkeys(reason for s in spoilt for reason in s.validity))
+        spoilt = [m.scenario for m in repeats if derived.validity_of(m.scenario)]
+        reasons = ", ".join(dict.fromkeys(reason for s in spoilt for reason in derived.validity_of(s)))
         invalid.append((f"{spoilt[0].name}: {len(spoilt)} of {len(repeats)} repeats left out", reasons))
     return valid or repeats
-
-
-def _is_measured(m: _Measured) -> bool:
-    return derived.mean_watts(m.scenario) is not None and derived.energy(m.scenario) is not None
 
 
 def _option(
@@ -243,7 +239,8 @@ def _option(
     own_error_ratio: float | None,
 ) -> Option:
     """Repeats of one configuration on one input: measured where any of them was, else predicted."""
-    measured = [m for m in repeats if _is_measured(m)]
+    figures = (derived.mean_watts, derived.energy)
+    measured = [m for m in repeats if all(figure(m.scenario) is not None for figure in figures)]
     if measured:
         return _averaged(measured, prices, noise)
     m = repeats[-1]
@@ -275,12 +272,14 @@ def _of_scenario(run: Run, s: Scenario, prices: PriceInputs) -> Option:
         carbon_grams_per_video_hour=None if kilograms is None else kilograms * 1000,
         bitrate_kbps=derived.reached_kbps(s) or sum(derived.bitrates_kbps(s)) or None,
         vmaf=derived.vmaf_mean(s),
-        vmaf_p5=_lowest_p5(s),
+        vmaf_p5=_if_all(
+            min, [o.quality.vmaf.p5 if o.quality and o.quality.vmaf else None for o in s.outputs]
+        ),
         encode_speed_ratio=s.encode.speed if s.encode else None,
         mean_power_watts=derived.mean_watts(s),
         currency=cost.currency,
         family=family_of(s),
-        validity=tuple(s.validity),
+        validity=tuple(derived.validity_of(s)),
     )
 
 
@@ -295,10 +294,6 @@ def family_of(s: Scenario) -> str:
     settings = {"threads": s.threads, "streams": streams, **asked, **sound}
     options = (f"{name}={value}" for name, value in settings.items() if value is not None)
     return " ".join(filter(None, (s.encoder, s.preset, sizes, rate, pixel_format, *options)))
-
-
-def _lowest_p5(s: Scenario) -> float | None:
-    return _if_all(min, [o.quality.vmaf.p5 if o.quality and o.quality.vmaf else None for o in s.outputs])
 
 
 def _averaged(measured: Sequence[_Measured], prices: PriceInputs, noise: Mapping[bool, Noise]) -> Option:

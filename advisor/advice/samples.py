@@ -14,6 +14,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
+import operator
 import random
 import statistics
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from scipy.special import stdtrit
 
+_begin = operator.attrgetter("begin_seconds")
 CONFIDENCE = 0.9
 """Of the intervals."""
 
@@ -97,10 +99,6 @@ def _samples(drawn: Sequence[Piece], number: int, members: Sequence[Piece]) -> l
         )
         for piece in drawn
     ]
-
-
-def _begin(piece: Piece) -> float:
-    return piece.begin_seconds
 
 
 def estimate(

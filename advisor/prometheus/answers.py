@@ -32,6 +32,8 @@ class _Series(Struct):
     metric: dict[str, str] = {}
     value: _Sample | None = None
     values: list[_Sample] = []
+    histogram: msgspec.Raw = msgspec.Raw()
+    histograms: msgspec.Raw = msgspec.Raw()
 
 
 class _Data(Struct):
@@ -44,8 +46,8 @@ class _Answer(Struct):
     data: _Data | None = None
     error: str = ""
     errorType: str = ""  # noqa: N815 - Prometheus' own name
-    warnings: list[str] = []
-    isPartial: bool = False  # noqa: N815 - VictoriaMetrics' own name
+    warnings: list[str] | None = None
+    isPartial: bool | None = None  # noqa: N815 - VictoriaMetrics' own name
 
 
 class _Refusal(Struct):
@@ -75,7 +77,7 @@ def read_answer(body: bytes, error: Callable[[str], PrometheusError]) -> list[Qu
     if answer.status == "error" or answer.data is None:
         raise error(f"refused the query: {answer.error or answer.errorType or 'no data'}")
     if answer.warnings or answer.isPartial:
-        raise error(f"answered only in part: {'; '.join(answer.warnings) or 'isPartial'}")
+        raise error(f"answered only in part: {'; '.join(answer.warnings or ()) or 'isPartial'}")
     try:
         return _results(answer.data)
     except (*NO_JSON, ValueError) as exc:
@@ -92,6 +94,9 @@ def _results(data: _Data) -> list[QueryResult]:
         series = map(_decode_series, _decode_all(data.result) or [])
     results = []
     for one in series:
+        if bytes(one.histogram) or bytes(one.histograms):
+            name = one.metric.get("__name__", "a series")
+            raise ValueError(f"{name} holds native histograms: ask for numbers, such as histogram_sum()")
         samples = [one.value] if one.value is not None else one.values
         values = [float(value) for _, value in samples]
         results.append(QueryResult(one.metric, [moment for moment, _ in samples], values))

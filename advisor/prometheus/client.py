@@ -206,7 +206,8 @@ class PrometheusClient:
             return self._error(f"answered HTTP {answer.status}: give the address that it sends to, {place}")
         problem = f"answered HTTP {answer.status}: {reason(answer.body) or answer.reason}"
         if answer.status in _TRY_AGAIN:
-            return _TryAgainError(problem, _retry_after(answer))
+            wait = answer.headers.get("Retry-After", "")
+            return _TryAgainError(problem, float(wait) if wait.isdigit() else 0.0)
         if answer.status in (401, 403):
             problem += " (check user, password, token or tenant)"
         return self._error(problem)
@@ -302,8 +303,3 @@ def _session(connection: Connection) -> requests.Session:
     session.verify = connection.ca_file or True
     session.cert = connection.client_cert
     return session
-
-
-def _retry_after(answer: Answer) -> float:
-    value = answer.headers.get("Retry-After", "")
-    return float(value) if value.isdigit() else 0.0

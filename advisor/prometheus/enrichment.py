@@ -20,30 +20,31 @@ from msgspec import Struct
 from advisor.common.atomic import NO_JSON
 from advisor.errors import PrometheusError
 from advisor.prometheus.client import PrometheusClient
-from advisor.prometheus.power_in_windows import PowerInWindow, ask_power
+from advisor.prometheus.power_in_windows import PowerInWindow, ask_power, by_query
 from advisor.prometheus.window_statistics import TimeSpan
-from advisor.results import Run, Scenario
+from advisor.results import Power, Run, Scenario
 from advisor.results.derived import duration_seconds, energy, host_mean_watts
 
 _SETTLED_SECONDS = 600.0
+MOST_FAILURES = 2
+"""Queries in a row that got no answer, after which no more are asked."""
 Progress = Callable[[int, int], None]
+Key = tuple[str, str, int]
+"""Of a scenario: its run, name and repeat."""
 
 
-class Enriched(Struct, frozen=True):
-    """A scenario that got its power from Prometheus."""
-
-    run_id: str
-    scenario: Scenario
-    observed: PowerInWindow
-
-
-class Skipped(Struct, frozen=True):
-    """A scenario without power that stays so, and why."""
+class Enriched(Struct, frozen=True, kw_only=True):
+    """A scenario whose power came from Prometheus."""
 
     run_id: str
     scenario: str
-    reason: str
-    repeat: int = 1
+    mean_power_watts: float
+    total_energy_joules: float
+    tier: str | None
+    host_cpu_percent: float | None
+    """Of all processors, as the Docker exporter saw it."""
+    container_cpu_seconds: dict[str, float]
+    notes: tuple[str, ...]
 
 
 class Enrichment(Struct, frozen=True):
@@ -51,11 +52,14 @@ class Enrichment(Struct, frozen=True):
 
     runs: tuple[Run, ...]
     enriched: tuple[Enriched, ...]
-    skipped: tuple[Skipped, ...]
+    skipped: dict[Key, str]
+    """Scenarios that stay without power, and why."""
     requests: int = 0
     from_cache: int = 0
     failure: str | None = None
-    """Why Prometheus was not asked to the end; what it had answered before is kept."""
+    """Why the last query without an answer got none; what others were answered is kept."""
+    failures: int = 0
+    """Queries that got none, one after another, up to the last."""
 
 
 class ObservationCache:
@@ -82,18 +86,10 @@ class ObservationCache:
             database.execute("CREATE TABLE IF NOT EXISTS observed (key TEXT PRIMARY KEY, value BLOB)")
 
     def _open(self) -> closing[sqlite3.Connection]:
-        connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            # what a power cut takes away is asked for again
-            connection.execute("PRAGMA synchronous=NORMAL")
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return closing(connection)
+        return closing(sqlite3.connect(self.path, timeout=30))
 
     def get(self, source: str, spans: Iterable[TimeSpan]) -> dict[TimeSpan, PowerInWindow]:
-        """The spans that were answered before, of one ``source`` (server and selector)."""
+        """The spans that were answered before, of one ``source`` (server, tenant and selector)."""
         answered = {}
         with contextlib.suppress(sqlite3.Error), self._open() as database:
             for span in spans:
@@ -109,10 +105,8 @@ class ObservationCache:
     def put(self, source: str, answers: Mapping[TimeSpan, PowerInWindow]) -> None:
         """Remember what was answered."""
         rows = [(_key(source, span), msgspec.json.encode(seen)) for span, seen in answers.items()]
-        with contextlib.suppress(sqlite3.Error), self._open() as database:
-            database.execute("BEGIN")
+        with contextlib.suppress(sqlite3.Error), self._open() as database, database:
             database.executemany("INSERT OR REPLACE INTO observed VALUES (?, ?)", rows)
-            database.execute("COMMIT")
 
 
 def _key(source: str, span: TimeSpan) -> str:
@@ -134,6 +128,7 @@ def enrich(
     cache: ObservationCache | None = None,
     progress: Progress | None = None,
     now: float | None = None,
+    failures: int = 0,
 ) -> Enrichment:
     """Fill in the power of every scenario that lacks it.
 
@@ -152,9 +147,11 @@ def enrich(
         Called with (spans answered, spans in all).
     now
         Unix seconds; spans that ended less than ten minutes ago are not cached. Default: the clock.
+    failures
+        Queries before this call that got no answer, one after another; fewer than `MOST_FAILURES`.
 
-    A server that is down, refuses or answers in part is told in ``failure`` and in the reason of each
-    scenario that it leaves without power.
+    A query without an answer leaves its own scenarios without power, `MOST_FAILURES` in a row all that
+    follow, and each says why.
     """
     spans = sorted(
         {
@@ -164,31 +161,35 @@ def enrich(
             if lacks_power(s) and isinstance(span := _span(s), TimeSpan)
         }
     )
-    requests_before = client.requests_sent
-    source = f"{client.url} {selector}"
+    before = client.requests_sent
+    source = _source(client, selector)
     answers_by_span = cache.get(source, spans) if cache else {}
     from_cache = len(answers_by_span)
-    missing = [span for span in spans if span not in answers_by_span]
     settled = (time.time() if now is None else now) - _SETTLED_SECONDS
     failure = None
-    try:
-        for answers in ask_power(missing, client, selector=selector):
-            answers_by_span |= answers
-            if cache:
-                final = {t: o for t, o in answers.items() if o.power is not None and t.end < settled}
-                cache.put(source, final)
-            if progress:
-                progress(len(answers_by_span), len(spans))
-    except PrometheusError as exc:
-        failure = str(exc)
+    for group in by_query([span for span in spans if span not in answers_by_span]):
+        answers: dict[TimeSpan, PowerInWindow] = {}
+        if failures < MOST_FAILURES:
+            try:
+                answers, failures = ask_power(group, client, selector=selector), 0
+            except PrometheusError as exc:
+                failures, failure = failures + 1, str(exc)
         lost = PowerInWindow(reason=f"no power, and {failure}")
-        answers_by_span |= dict.fromkeys((span for span in missing if span not in answers_by_span), lost)
-    return msgspec.structs.replace(
-        _account(runs, answers_by_span),
-        requests=client.requests_sent - requests_before,
-        from_cache=from_cache,
-        failure=failure,
-    )
+        answers_by_span |= dict.fromkeys(group, lost) | answers
+        if cache:
+            final = {t: o for t, o in answers.items() if o.power is not None and t.end < settled}
+            cache.put(source, final)
+        if progress:
+            progress(len(answers_by_span), len(spans))
+    account = _account(runs, answers_by_span)
+    return Enrichment(*account, client.requests_sent - before, from_cache, failure, failures)
+
+
+def _source(client: PrometheusClient, selector: str) -> str:
+    """What an answer depends on beside its span: one server may keep the series of many tenants."""
+    asked = client.connection
+    headers = {name: value for name, value in asked.headers.items() if name.casefold() != "authorization"}
+    return repr((client.url, asked.tenant, asked.username, headers, selector))
 
 
 def _span(scenario: Scenario) -> TimeSpan | str:
@@ -200,9 +201,11 @@ def _span(scenario: Scenario) -> TimeSpan | str:
     return TimeSpan(start, end) if end > start else "the scenario has neither an end_time nor a duration"
 
 
-def _account(runs: Sequence[Run], seen: Mapping[TimeSpan, PowerInWindow]) -> Enrichment:
+def _account(
+    runs: Sequence[Run], seen: Mapping[TimeSpan, PowerInWindow]
+) -> tuple[tuple[Run, ...], tuple[Enriched, ...], dict[Key, str]]:
     enriched: list[Enriched] = []
-    skipped: list[Skipped] = []
+    skipped: dict[Key, str] = {}
     filled = []
     for run in runs:
         scenarios = []
@@ -212,11 +215,24 @@ def _account(runs: Sequence[Run], seen: Mapping[TimeSpan, PowerInWindow]) -> Enr
                 answer = seen[span] if isinstance(span, TimeSpan) else PowerInWindow(reason=span)
                 if answer.power is None:
                     reason = answer.reason or "Prometheus has no power for it"
-                    skipped.append(Skipped(run.run_id, scenario.name, reason, scenario.repeat))
+                    skipped[run.run_id, scenario.name, scenario.repeat] = reason
                 else:
                     gpu_power = scenario.gpu_power or answer.gpu_power
                     scenario = msgspec.structs.replace(scenario, power=answer.power, gpu_power=gpu_power)
-                    enriched.append(Enriched(run.run_id, scenario, answer))
+                    enriched.append(_enriched(run, scenario, answer, answer.power))
             scenarios.append(scenario)
         filled.append(msgspec.structs.replace(run, scenarios=tuple(scenarios)))
-    return Enrichment(tuple(filled), tuple(enriched), tuple(skipped))
+    return tuple(filled), tuple(enriched), skipped
+
+
+def _enriched(run: Run, scenario: Scenario, seen: PowerInWindow, power: Power) -> Enriched:
+    return Enriched(
+        run_id=run.run_id,
+        scenario=scenario.name,
+        mean_power_watts=power.mean_watts or 0.0,
+        total_energy_joules=power.total_energy_joules or 0.0,
+        tier=power.tier,
+        host_cpu_percent=seen.host_cpu_percent,
+        container_cpu_seconds=seen.container_cpu_seconds,
+        notes=(*seen.notes, *(f"not valid: {reason}" for reason in scenario.validity)),
+    )

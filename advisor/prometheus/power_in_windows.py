@@ -17,7 +17,6 @@ import numpy as np
 from msgspec import Struct
 
 from advisor.energy.meter import host_zones, includes_gpus
-from advisor.errors import PrometheusError
 from advisor.prometheus.answers import QueryResult
 from advisor.prometheus.client import PrometheusClient
 from advisor.prometheus.window_statistics import (
@@ -41,9 +40,12 @@ _LONGEST_QUERY_SECONDS = 6 * 3600.0
 """One query brings the samples of so long; a day of a hundred containers would be a hundred megabytes."""
 _LONGEST_PAUSE_SECONDS = 3600.0
 """A longer time without a span ends a query: its samples would cost more than another query."""
-_MOST_FAILURES = 2
 _MAX_UNCOVERED_RATIO = 0.1
 """A span of which more than this share was not seen is left out; less is completed by the mean."""
+_MOST_RESTARTS = 5
+"""In one span: more falls are those between two counters in one series."""
+_SAME_GAIN_RATIO = 0.02
+"""As far as two exporters' scrapes, at other moments, tell one counter's gain."""
 
 Tier = Literal["measured", "modelled"]
 
@@ -61,35 +63,25 @@ class PowerInWindow(Struct, frozen=True, kw_only=True):
 
 
 def ask_power(
-    spans: Iterable[TimeSpan], client: PrometheusClient, *, selector: str = ""
-) -> Iterator[dict[TimeSpan, PowerInWindow]]:
-    """What Prometheus saw of each span, query by query.
-
-    A query that fails loses its own spans, with the reason; the second in a row ends it.
+    spans: Sequence[TimeSpan], client: PrometheusClient, *, selector: str = ""
+) -> dict[TimeSpan, PowerInWindow]:
+    """What Prometheus saw of each of the spans (near ones, see `by_query`), by one query.
 
     Raises
     ------
     PrometheusError
-        The server is down, or fails again and again, or failed last.
+        There was no answer to it.
     """
-    groups = list(_groups(sorted(spans)))
-    failures = 0
-    for group in groups:
-        start = group[0].start - LONGEST_REACH_SECONDS
-        end = max(s.end for s in group) + LONGEST_REACH_SECONDS
-        try:
-            series = [_scraped(result) for result in client.samples(_matchers(selector), start, end)]
-        except PrometheusError as exc:
-            failures += 1
-            if failures == _MOST_FAILURES or group is groups[-1]:
-                raise
-            yield dict.fromkeys(group, PowerInWindow(reason=f"no power, and {exc}"))
-        else:
-            failures = 0
-            yield {span: power_in_window(span, series) for span in group}
+    start = min(s.start for s in spans) - LONGEST_REACH_SECONDS
+    end = max(s.end for s in spans) + LONGEST_REACH_SECONDS
+    more = f",{selector}" if selector else ""
+    # zones lie inside one another: only those that are added are asked for
+    matchers = f'{{__name__=~"{"|".join(_FAMILIES)}",zone=~"|{_ZONES}"{more}}}'
+    series = [_scraped(result) for result in client.samples(matchers, start, end)]
+    return {span: power_in_window(span, series) for span in spans}
 
 
-def _groups(spans: Sequence[TimeSpan]) -> Iterator[list[TimeSpan]]:
+def by_query(spans: Sequence[TimeSpan]) -> Iterator[list[TimeSpan]]:
     """Spans (ascending) that share a query."""
     group: list[TimeSpan] = []
     for span in spans:
@@ -112,12 +104,6 @@ def _scraped(result: QueryResult) -> ScrapedSeries:
     last = np.diff(times, append=np.inf) > 0
     times, values = times[last], values[last]
     return ScrapedSeries(result.metric, times, values)
-
-
-def _matchers(selector: str) -> str:
-    more = f",{selector}" if selector else ""
-    # zones lie inside one another: only those that are added are asked for
-    return f'{{__name__=~"{"|".join(_FAMILIES)}",zone=~"|{_ZONES}"{more}}}'
 
 
 def power_in_window(span: TimeSpan, series: Sequence[ScrapedSeries]) -> PowerInWindow:
@@ -246,19 +232,23 @@ def _gains(counters: Sequence[ScrapedSeries], label: str, span: TimeSpan) -> dic
 def _two_machines(counters: Sequence[ScrapedSeries], label: str, span: TimeSpan) -> str | None:
     """What tells machines of one instance apart, as a reason; None where no two counters are apart.
 
-    Stacks call their exporter the same on every host. What two servers scraped of one counter overlaps.
+    Stacks call their exporter the same on every host. What two servers scraped of one counter overlaps, and
+    what two exporters of one host counted gains the same.
     """
-    whole = [one for one in counters if (gain := counter_gain(one, span)) is not None and _covers(gain, span)]
-    for a, b in itertools.combinations(whole, 2):
+    gains = [(one, counter_gain(one, span)) for one in counters]
+    whole = [(one, gain.amount) for one, gain in gains if gain is not None and _covers(gain, span)]
+    for (a, ours), (b, theirs) in itertools.combinations(whole, 2):
         apart = np.nanmax(a.values) < np.nanmin(b.values) or np.nanmax(b.values) < np.nanmin(a.values)
-        if apart and a.metric.get(label) == b.metric.get(label):
+        same = math.isclose(ours, theirs, rel_tol=_SAME_GAIN_RATIO)
+        if apart and not same and a.metric.get(label) == b.metric.get(label):
             labels = sorted(f'{name}="{value}"' for name, value in {*a.metric.items()} ^ {*b.metric.items()})
             return f"2 machines were measured at the time ({', '.join(labels)}): choose one with --selector"
     return None
 
 
 def _covers(gain: CounterGain, span: TimeSpan) -> bool:
-    return gain.uncovered_seconds <= _MAX_UNCOVERED_RATIO * span.seconds
+    seen = gain.uncovered_seconds <= _MAX_UNCOVERED_RATIO * span.seconds
+    return seen and gain.resets <= _MOST_RESTARTS
 
 
 def _why_not(zone: str, gain: CounterGain | None, span: TimeSpan) -> str | None:
@@ -269,6 +259,9 @@ def _why_not(zone: str, gain: CounterGain | None, span: TimeSpan) -> str | None:
     if gain.samples_inside < 2 and span.seconds < gain.step_seconds:
         scrapes = f"less than two scrapes, which come every {gain.step_seconds:.1f} s"
         return f"the window of {span.seconds:.1f} s holds {scrapes}"
+    if gain.doubtful > _MAX_UNCOVERED_RATIO * gain.amount:
+        changed = f"power changed within {gain.step_seconds:.1f} s, the time between two scrapes"
+        return f"the window of {span.seconds:.1f} s is too short: {changed}"
     if _covers(gain, span):
         return None
     after = f" ({gain.resets} restarts of the exporter inside)" if gain.resets else ""

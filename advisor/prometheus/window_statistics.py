@@ -73,6 +73,8 @@ class CounterGain(Struct, frozen=True):
     resets: int
     samples_inside: int
     step_seconds: float
+    doubtful: float = 0.0
+    """What of ``amount`` may not be the span's: it holds no whole interval that tells its own rate."""
 
 
 class GaugeStatistics(Struct, frozen=True):
@@ -111,10 +113,11 @@ def counter_gain(series: ScrapedSeries, span: TimeSpan) -> CounterGain | None:
         return None
     rates = np.where(reset | gap, np.nan, gains / lengths)
     shares = inside / lengths
+    doubtful = 0.0
     for edge in np.flatnonzero(cut & covered):
-        shares[edge] = _edge_share(
-            int(edge), rates, inside, lengths, inward=1 if first[edge] < span.start else -1
-        )
+        inward = 1 if first[edge] < span.start else -1
+        shares[edge], doubt = _edge_share(int(edge), rates, inside, lengths, inward=inward)
+        doubtful += doubt * gains[edge]
     amount, covered_seconds = float((gains * shares)[covered].sum()), float(inside[covered].sum())
     uncovered = max(span.seconds - covered_seconds, 0.0)
     # what the counter holds after a restart was certainly spent since
@@ -126,6 +129,7 @@ def counter_gain(series: ScrapedSeries, span: TimeSpan) -> CounterGain | None:
         resets=int(lost.sum()),
         samples_inside=int(((times >= span.start) & (times <= span.end)).sum()),
         step_seconds=step,
+        doubtful=float(doubtful),
     )
 
 
@@ -149,16 +153,26 @@ def _without_dips(times: Floats, values: Floats) -> tuple[Floats, Floats]:
     return times[kept], values[kept]
 
 
-def _edge_share(edge: int, rates: Floats, inside: Floats, lengths: Floats, *, inward: int) -> float:
-    """The share of a straddling interval's gain that belongs to the span on its ``inward`` side."""
+def _edge_share(
+    edge: int, rates: Floats, inside: Floats, lengths: Floats, *, inward: int
+) -> tuple[float, float]:
+    """The share of a straddling interval's gain that belongs to the span on its ``inward`` side.
+
+    The second is how far that may be off: where no inner neighbour tells the load's rate, by what remains
+    when what lies outside drew as its outer neighbour.
+    """
     within, beyond = edge + inward, edge - inward
-    # both neighbours must be there, and the inner one wholly inside: else its rate is not the load's
-    if min(within, beyond) >= 0 and max(within, beyond) < len(rates) and inside[within] >= lengths[within]:
+    straight = float(inside[edge] / lengths[edge])
+    if min(within, beyond) < 0 or max(within, beyond) >= len(rates):
+        return straight, 0.0
+    outer = rates[beyond] * (lengths[edge] - inside[edge])
+    # the inner one must be wholly inside: else its rate is not the load's
+    if inside[within] >= lengths[within]:
         inner = rates[within] * inside[edge]
-        total = inner + rates[beyond] * (lengths[edge] - inside[edge])
-        if np.isfinite(total) and total > 0:
-            return float(inner / total)
-    return float(inside[edge] / lengths[edge])
+        total = inner + outer
+        return (float(inner / total), 0.0) if np.isfinite(total) and total > 0 else (straight, 0.0)
+    doubt = abs(1 - outer / (rates[edge] * lengths[edge]) - straight)
+    return straight, float(doubt) if np.isfinite(doubt) else 0.0
 
 
 @_silent

@@ -53,7 +53,11 @@ class FeatureMatrix(Struct, frozen=True, kw_only=True):
         content = {name for c in cases for name in c.numbers if name.startswith("content_")}
         names = [name for name in (*NUMERIC, *sorted(content)) if name not in without]
         columns = {n: [c.numbers[n] for c in cases if n in c.numbers] for n in names}
-        columns = {n: v for n, v in columns.items() if v and (n in NUMERIC or _is_content(v, len(cases)))}
+        columns = {
+            n: v
+            for n, v in columns.items()
+            if v and (n in NUMERIC or (2 * len(v) >= len(cases) and len(set(v)) >= _FEWEST_CONTENTS))
+        }
         varied = [n for n, v in columns.items() if max(v) - min(v) > 1e-9]
         return cls(
             numeric=tuple(varied),
@@ -134,11 +138,6 @@ class FeatureMatrix(Struct, frozen=True, kw_only=True):
             elif change > 1e-9:
                 notes.append(f"{_words(name)} never varied in training: its effect is unknown")
         return notes
-
-
-def _is_content(values: Sequence[float], cases: int) -> bool:
-    """Whether a content feature was measured often enough, on enough videos."""
-    return 2 * len(values) >= cases and len(set(values)) >= _FEWEST_CONTENTS
 
 
 def _words(name: str) -> str:

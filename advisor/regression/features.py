@@ -11,6 +11,7 @@ from advisor.results import Host, Output, Run, Scenario
 from advisor.results.derived import (
     asked_besides,
     bitrates_kbps,
+    contradiction,
     lacks_board_energy,
     mean_watts,
     output_seconds,
@@ -77,8 +78,8 @@ def video_seconds(scenario: Scenario) -> float | None:
 def case(scenario: Scenario, run: Run) -> Case:
     """The scenario in numbers, with the targets that were measured.
 
-    A target needs a finished scenario whose GPU did not go unmeasured: power its mean watts, energy and speed
-    also seconds of video.
+    A target needs a finished scenario whose GPU did not go unmeasured and whose energy is its power's: power
+    its mean watts, energy and speed also seconds of video.
     """
     seconds = video_seconds(scenario)
     numbers = {k: v for k, v in _numbers(scenario, run.host, seconds).items() if v is not None}
@@ -148,7 +149,7 @@ def _log(value: float | None) -> float | None:
 
 
 def _targets(scenario: Scenario, seconds: float | None) -> dict[str, float]:
-    if scenario.status != "ok" or lacks_board_energy(scenario):
+    if scenario.status != "ok" or lacks_board_energy(scenario) or contradiction(scenario):
         return {}
     watts, joules = mean_watts(scenario), window_energy_joules(scenario)
     targets: dict[str, float | None] = {"mean_power_watts": watts}

@@ -86,6 +86,7 @@ class _LeastSquares(_WithTrainingR2):
         x, targets = validate_data(
             self, one_feature(X), y, dtype=np.float64, y_numeric=True, ensure_min_samples=0
         )
+        targets = targets.astype(np.float64)
         if (distinct := len(np.unique(x, axis=0))) <= degree:
             raise NotEnoughDataError(
                 f"{type(self).__name__} needs at least {degree + 1} different samples, got {distinct} "

@@ -55,16 +55,6 @@ class TargetModel(Struct, kw_only=True):
     bins: dict[str, IntervalBin] = {}
     """What was held out, by the situations of `advisor.regression.interval_bins`."""
 
-    @property
-    def errors(self) -> dict[str, float]:
-        """Grouped mean absolute error by situation, as a ratio."""
-        return {name: b.error_ratio for name, b in self.bins.items()}
-
-    @property
-    def coverage(self) -> dict[str, float]:
-        """Share of held-out rows inside 90 % prediction intervals, each by the scores of other groups."""
-        return {name: b.coverage_ratio for name, b in self.bins.items() if b.coverage_ratio is not None}
-
     def known_video(self, c: Case) -> tuple[float, float] | None:
         """What training knows of the case's video: the correction, and the variance that it explains."""
         if c.video not in self.videos or "familiar" not in self.bins:

@@ -176,14 +176,6 @@ def _promote(home: Path, version: str, reason: str) -> Manifest:
     return promoted
 
 
-def note(models_dir: str | os.PathLike[str], manifest: Manifest) -> None:
-    """Replace the manifest of a stored version, for instance with the reason why it stays out of service."""
-    home = _home(models_dir, manifest.hardware_id)
-    with _locked(home):
-        _refuse_link(home / manifest.version)
-        write_atomically(home / manifest.version / MANIFEST_FILE, _json(manifest))
-
-
 def rollback(models_dir: str | os.PathLike[str], hardware_id: str) -> Manifest:
     """Put the version that was in service before back into service.
 
@@ -272,8 +264,8 @@ def choose_hardware(models_dir: str | os.PathLike[str], hardware_id: str | None)
     return max(with_it or manifests, key=lambda m: m.training_scenarios).hardware_id
 
 
-def load(models_dir: str | os.PathLike[str], hardware_id: str, version: str = LATEST) -> Loaded:
-    """A stored model and its manifest.
+def load(models_dir: str | os.PathLike[str], hardware_id: str) -> Loaded:
+    """The model in service and its manifest.
 
     Raises
     ------
@@ -282,8 +274,6 @@ def load(models_dir: str | os.PathLike[str], hardware_id: str, version: str = LA
         was made for other features or library versions.
     """
     home = _home(models_dir, hardware_id)
-    if version != LATEST:
-        return _load(home / version)
     while True:
         current = _current(home)
         try:

@@ -19,8 +19,11 @@ from typing import Literal
 from msgspec import Struct, structs
 
 from advisor.results.records import Asked, InputMedia, Output, Power, Run, Scenario, stream_count
+from advisor.video.encoders import ALIASES
 
 PowerPart = Literal["power", "gpu_power"]
+_BESIDES = ("pixel_format", "passes", "filters", "hardware_decoding", "realtime")
+"""Settings that `asked_besides` tells, where they are not the usual ones."""
 _UNITS = {"": 1.0, "k": 1.0, "m": 1_000.0, "g": 1_000_000.0}
 _BITRATE = re.compile(r"^([0-9]+(?:\.[0-9]+)?) ?(?:([kmg])(?:b(?:it)?(?:ps|/s)?)?)?$", re.IGNORECASE)
 
@@ -345,6 +348,21 @@ def host_mean_watts(scenario: Scenario) -> float | None:
     return _mean_watts(scenario, "power")
 
 
+def contradiction(scenario: Scenario) -> str | None:
+    """Why the counters' joules are not the mean watts over the window: a unit is wrong, or some were lost."""
+    used, watts, seconds = energy(scenario), mean_watts(scenario), duration_seconds(scenario)
+    if used is None or used.basis != "counter" or watts is None or not seconds:
+        return None
+    if 0.8 * watts * seconds <= used.joules <= 1.25 * watts * seconds:
+        return None
+    return f"contradicts itself: {used.joules:g} J in {seconds:g} s are not {watts:g} W on average"
+
+
+def validity_of(scenario: Scenario) -> list[str]:
+    """Why its figures are not to be compared: its ``validity``, and energy that is not that of its power."""
+    return [*scenario.validity, *(["energy contradicts power"] if contradiction(scenario) else [])]
+
+
 def idle_watts(scenario: Scenario, run: Run | None = None) -> float | None:
     """Idle power to subtract: the scenario's own, else the mean of the run's baseline of the same tier.
 
@@ -471,8 +489,8 @@ def published(run: Run) -> list[Scenario]:
 
 
 def trusted(scenarios: Sequence[Scenario]) -> list[Scenario]:
-    """Those without ``validity`` reasons; all where each has some."""
-    return [s for s in scenarios if not s.validity] or list(scenarios)
+    """Those whose figures are beyond doubt; all where none is."""
+    return [s for s in scenarios if not validity_of(s)] or list(scenarios)
 
 
 def _representative(group: Sequence[Scenario]) -> Scenario:
@@ -492,13 +510,16 @@ def is_realtime(scenario: Scenario) -> bool | None:
 def settings_of(scenario: Scenario, *, but: Collection[str] = ()) -> tuple[object, ...]:
     """What the scenario was asked to do, without the settings named in ``but``; equal for repeats."""
     settings = {
-        **{name: getattr(scenario, name) for name in (*Asked.__struct_fields__, "resolution", "fps")},
-        "realtime": is_realtime(scenario) or False,
-        "encoder_options": tuple(sorted(scenario.encoder_options.items())),
+        **{name: getattr(scenario, name) for name in (*Asked.__struct_fields__, "resolution")},
+        # however it is written
+        "encoder": ALIASES.get(scenario.encoder or "", scenario.encoder),
+        "bitrate": tuple(bitrates_kbps(scenario)) or scenario.bitrate,
+        "fps": scenario.fps and round(scenario.fps, 2),
+        "encoder_options": tuple(sorted(asked_besides(scenario).items())),
         "streams": stream_count(scenario),
         "input": video_of(scenario),
     }
-    return tuple(value for name, value in settings.items() if name not in ("name", "repeat", *but))
+    return tuple(settings[name] for name in settings if name not in ("name", "repeat", *_BESIDES, *but))
 
 
 def video_of(scenario: Scenario) -> tuple[object, ...] | None:
@@ -571,7 +592,7 @@ def asked_besides(scenario: Scenario) -> dict[str, str]:
     asked = {
         "pix_fmt": None if scenario.pixel_format == "yuv420p" else scenario.pixel_format,
         "passes": None if scenario.passes in (None, 1) else str(scenario.passes),
-        "filters": scenario.filters,
+        "filters": scenario.filters or None,
         "hwaccel": scenario.hardware_decoding,
         "realtime": "yes" if is_realtime(scenario) else None,
         **scenario.encoder_options,

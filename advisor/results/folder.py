@@ -104,6 +104,7 @@ class ResultFolder:
             return
         files: dict[str, _File] = {}
         held: dict[str, _File] = {}  # their runs are in memory, of twice as many as wanted at most
+        total_bytes = 0
         budget = int(_SHARE * memory_bytes()[0])
         for name, stamp in sorted(stamps.items(), reverse=True):
             file = self._files.get(name)
@@ -112,11 +113,12 @@ class ResultFolder:
             files[name] = file
             if file.run is not None:
                 held[name] = file
-            held_bytes = sum(file.held_bytes for file in held.values())
-            if len(held) > 2 * (self._most_runs or math.inf) or held_bytes > budget:
+                total_bytes += file.held_bytes
+            if len(held) > 2 * (self._most_runs or math.inf) or total_bytes > budget:
                 self._hold_newest(held, stamps, budget)
                 files |= held
                 held = {name: file for name, file in held.items() if file.run is not None}
+                total_bytes = sum(file.held_bytes for file in held.values())
         newest, too_large = self._hold_newest(files, stamps, budget)
         self._shown, self._dropped = self._choose(newest)
         self._files, self._too_large = files, too_large

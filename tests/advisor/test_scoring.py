@@ -88,6 +88,23 @@ def test_a_scenario_that_is_not_valid_has_a_score_and_no_place() -> None:
     assert (ranking.places, [u.reason for u in ranking.left_out]) == ((), ["not valid: throttled, steal"])
 
 
+def test_energy_that_its_own_power_contradicts_has_no_place() -> None:
+    lost = Scenario(
+        name="lost",
+        bitrate="5M",
+        resolution="10x10",
+        fps=1.0,
+        duration=60.0,
+        video_seconds=60.0,
+        power=Power(mean_watts=105.0, total_energy_joules=1.75),
+    )
+    (ranking,) = EnergyEfficiencyScorer("pixels_per_joule").rank([_run(lost)])
+    assert (ranking.places, [u.reason for u in ranking.left_out]) == (
+        (),
+        ["not valid: energy contradicts power"],
+    )
+
+
 def test_idle_power_comes_from_the_runs_baseline() -> None:
     """10 s at 100 W over a baseline of 60 W is 400 J net: 100 pixels x 10 frames / 400 J."""
     baseline = Scenario(name="idle", type="baseline", duration=10.0, power=Power(mean_watts=60.0))

@@ -297,10 +297,9 @@ def prometheus(data: bytes) -> None:
     with contextlib.suppress(WattframeError):
         client.query_range("up", 0, 60, 15)
     with contextlib.suppress(WattframeError):
-        for answers in ask_power([TimeSpan(1000.0, 1060.0)], client):
-            for seen in answers.values():
-                power = seen.power
-                assert power is None or power.mean_watts is None or math.isfinite(power.mean_watts)
+        for seen in ask_power([TimeSpan(1000.0, 1060.0)], client).values():
+            power = seen.power
+            assert power is None or power.mean_watts is None or math.isfinite(power.mean_watts)
 
 
 def tariff(data: bytes) -> None:

@@ -179,7 +179,8 @@ def _print(answer: Recommendation, differences: Sequence[PairDelta]) -> None:
         out.print(f"Run next: {run.scenario} ({run.why})")
     for pair in differences:
         parts = [
-            f"{label} {delta.ratio:+.1%} over {delta.overlap_ratio:.0%} of the quality range"
+            f"{label} {delta.ratio:+.1%} ({delta.ratio_low:+.0%} to {delta.ratio_high:+.0%}) over "
+            f"{delta.overlap_ratio:.0%} of the quality range"
             for label, delta in (("bitrate", pair.bd_rate), ("energy", pair.bd_energy))
             if delta is not None
         ]

@@ -81,9 +81,7 @@ def command(
             bearer_token=_token(prometheus_token_file),
             tenant=prometheus_tenant,
             ca_file=str(prometheus_ca_file) if prometheus_ca_file else None,
-            client_cert=(str(prometheus_cert), str(prometheus_key or prometheus_cert))
-            if prometheus_cert
-            else None,
+            client_cert=_certificate(prometheus_cert, prometheus_key),
             timeout_seconds=prometheus_timeout,
         )
     options = RetrainOptions(
@@ -126,6 +124,11 @@ def _headers(pairs: list[str] | tuple[()]) -> dict[str, str]:
         if "=" not in pair:
             raise InputError("expected NAME=VALUE", subject="--prometheus-header")
     return {name.strip(): value for name, _, value in (pair.partition("=") for pair in pairs)}
+
+
+def _certificate(certificate: Path | None, key: Path | None) -> tuple[str, str] | None:
+    """Paths of both; a key may lie in its certificate's file."""
+    return (str(certificate), str(key or certificate)) if certificate else None
 
 
 def _token(path: Path | None) -> str | None:

@@ -17,7 +17,6 @@ from advisor.advice.search import Goal
 from advisor.common.exit import print_json
 from advisor.common.near import did_you_mean
 from advisor.common.shipped import existing_or_shipped
-from advisor.cost.model import CostModel
 from advisor.cost.price_inputs import PriceOptions
 from advisor.energy.meter_files import read_meter_files
 from advisor.errors import InputError, WorkError
@@ -112,7 +111,8 @@ def main(
     )
     # under a parent that ignores the end of its children the kernel would forget their CPU time
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    _require_prices(objective, model)
+    if objective == "carbon" and model.planned().prices.carbon is None:
+        raise InputError("carbon needs --region or --carbon-grams-per-kwh", subject="--objective")
     if dry_run:
         _print_plan(plan(request), as_json=json_)
         return 0
@@ -146,12 +146,6 @@ def _kbps(text: str | None) -> float | None:
     if text is not None and not kbps:
         raise InputError(f"expected a bitrate such as 6M or 2500k, found {text!r}", subject="--max-bitrate")
     return kbps
-
-
-def _require_prices(objective: str, model: CostModel) -> None:
-    prices = model.planned().prices
-    if objective == "carbon" and prices.carbon is None:
-        raise InputError("carbon needs --region or --carbon-grams-per-kwh", subject="--objective")
 
 
 _ENDS = {

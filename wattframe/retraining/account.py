@@ -7,6 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from advisor.prometheus.client import Connection
+from advisor.prometheus.enrichment import Enriched
 from advisor.regression.registry import Manifest
 
 
@@ -32,31 +33,17 @@ class LeftOut(Struct, frozen=True):
     reason: str
 
 
-class EnrichedRow(Struct, frozen=True, kw_only=True):
-    """A scenario whose power came from Prometheus."""
-
-    run_id: str
-    scenario: str
-    mean_power_watts: float
-    total_energy_joules: float
-    tier: str | None
-    host_cpu_percent: float | None
-    """Of all processors, as the Docker exporter saw it."""
-    container_cpu_seconds: dict[str, float]
-    notes: tuple[str, ...]
-
-
 class RetrainReport(Struct, kw_only=True):
     """The account of one retraining."""
 
     files: int = 0
     scenarios: int = 0
     baselines: int = 0
-    enriched: list[EnrichedRow] = []
+    enriched: list[Enriched] = []
     requests: int = 0
     from_cache: int = 0
     unanswered: str | None = None
-    """Why Prometheus was not asked to the end."""
+    """Why Prometheus did not answer to the last queries; None where it did."""
     skipped: list[LeftOut] = []
     noted: list[LeftOut] = []
     """Scenarios that were trained on with less weight, or that look odd."""

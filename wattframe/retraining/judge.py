@@ -26,7 +26,10 @@ def held_out(trained: TrainedModel, target: str) -> list[tuple[Case, float]]:
 def judged(
     options: RetrainOptions, trained: Any, challenger: Manifest, report: RetrainReport
 ) -> tuple[bool, str]:
-    """Whether the new model is not worse than the one in service, and why."""
+    """Whether the new model is not worse than the one in service, and why.
+
+    They are compared on scenarios that are new to the former where there are some, else by both's own errors.
+    """
     home = challenger.hardware_id
     if not (options.models_dir / home / registry.LATEST).is_symlink():
         return True, "the first model of this machine"
@@ -37,13 +40,6 @@ def judged(
     if manifest.tier != challenger.tier:
         better = challenger.tier == "measured"
         return better, f"{challenger.tier or 'unknown'} power in place of {manifest.tier or 'unknown'}"
-    return _compared(former, manifest, trained, challenger, options.margin, report)
-
-
-def _compared(
-    former: Any, manifest: Manifest, trained: Any, challenger: Manifest, margin: float, report: RetrainReport
-) -> tuple[bool, str]:
-    """On scenarios that are new to the former model where there are some, else by both's own errors."""
     ours, theirs, count, report.drift_ratio = _on_new_rows(former, manifest, trained)
     what = f"on {count} new scenarios"
     if count < _FEWEST_NEW:
@@ -54,7 +50,7 @@ def _compared(
     if ours is None:
         return False, f"its error is unknown, that of version {manifest.version} is {theirs:.1%}"
     reason = f"power error {ours:.1%} against {theirs:.1%} of version {manifest.version} {what}"
-    return ours <= theirs * (1 + margin), reason
+    return ours <= theirs * (1 + options.margin), reason
 
 
 def _on_new_rows(

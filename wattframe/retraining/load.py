@@ -8,23 +8,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 
 from advisor.errors import InputError, ResultFileError
 from advisor.prometheus.client import PrometheusClient
-from advisor.prometheus.enrichment import Enrichment, ObservationCache, enrich, lacks_power
+from advisor.prometheus.enrichment import MOST_FAILURES, Key, ObservationCache, Progress, enrich, lacks_power
 from advisor.regression.features import Case, case
 from advisor.results import RESULT_GLOB, Run, Scenario, derived, read_run
-from wattframe.retraining.account import EnrichedRow, LeftOut, RetrainOptions, RetrainReport
+from wattframe.retraining.account import LeftOut, RetrainOptions, RetrainReport
 
 _FILES_AT_ONCE = 200
-_MOST_FAILURES = 2
 _MOST_WATTS = 100_000.0
 _BELOW_IDLE = 0.9
 _CONTRADICTION = 1.25
 """Repeats of one configuration vary by hundredths, in short runs by a fifth."""
 Note = Callable[[str], None]
-Progress = Callable[[int, int], None]
 
 
 def load(
@@ -39,19 +36,13 @@ def load(
     cases: list[Case] = []
     identities: set[int] = set()
     newest = (-1.0, "unknown")
-    with contextlib.ExitStack() as stack:
-        enricher = None
-        if options.prometheus is not None:
-            client = stack.enter_context(PrometheusClient(options.prometheus))
-            enricher = _Enricher(client, options, report, note, progress)
-        for runs in _runs(options.results_dir, report):
-            filled, reasons = enricher.fill(runs) if enricher else (runs, {})
-            for run in derived.with_whole_inputs(filled):
-                report.files += 1
-                report.noted += _spoilt_idle(run)
-                this = run.start_time or 0.0, derived.machine_of(run)
-                newest = max(newest, this, key=lambda pair: pair[0])
-                cases += _cases(run, report, identities, reasons)
+    for runs, reasons in _enriched(options, report, note, progress):
+        for run in derived.with_whole_inputs(runs):
+            report.files += 1
+            report.noted += _spoilt_idle(run)
+            this = run.start_time or 0.0, derived.machine_of(run)
+            newest = max(newest, this, key=lambda pair: pair[0])
+            cases += _cases(run, report, identities, reasons)
     cases = _of_one_tier(cases, report)
     report.noted += _contradictions(cases)
     return cases, newest[1]
@@ -74,60 +65,42 @@ def _runs(folder: Path, report: RetrainReport) -> Iterator[list[Run]]:
         yield group
 
 
-_Key = tuple[str, str, int]
-"""Of a scenario: its run, name and repeat."""
+def _enriched(
+    options: RetrainOptions, report: RetrainReport, note: Note, progress: Progress | None
+) -> Iterator[tuple[Sequence[Run], Mapping[Key, str]]]:
+    """The runs with the power that Prometheus could give, and why it could not for the others.
+
+    It is asked until queries in a row got no answer, also of several groups.
+    """
+    client = None if options.prometheus is None else PrometheusClient(options.prometheus)
+    cache = ObservationCache(options.models_dir / ".observed.sqlite") if client else None
+    selector, failures = options.selector, 0
+    with client or contextlib.nullcontext():
+        for runs in _runs(options.results_dir, report):
+            lacking = [
+                (run.run_id, s.name, s.repeat) for run in runs for s in run.scenarios if lacks_power(s)
+            ]
+            if client is None or not lacking:
+                yield runs, {}
+            elif failures == MOST_FAILURES:
+                yield runs, dict.fromkeys(lacking, f"no power, and {report.unanswered}")
+            else:
+                note(f"asking {client.connection.shown_url} for {len(lacking)} scenarios without power")
+                done = enrich(
+                    runs, client, selector=selector, cache=cache, progress=progress, failures=failures
+                )
+                failures = done.failures
+                if done.failure is not None:
+                    # what was measured by the runner itself is still worth training on
+                    note(f"not enriched: {done.failure}")
+                    report.unanswered = done.failure if failures else None
+                report.requests += done.requests
+                report.from_cache += done.from_cache
+                report.enriched += done.enriched
+                yield done.runs, done.skipped
 
 
-class _Enricher(Struct):
-    """Asks Prometheus for the scenarios without power, until it has failed twice in a row."""
-
-    client: PrometheusClient
-    options: RetrainOptions
-    report: RetrainReport
-    note: Note
-    progress: Progress | None
-    failures: int = 0
-
-    def fill(self, runs: Sequence[Run]) -> tuple[Sequence[Run], Mapping[_Key, str]]:
-        """The runs with the power that could be had, and why it could not for the others."""
-        lacking = [(run.run_id, s.name, s.repeat) for run in runs for s in run.scenarios if lacks_power(s)]
-        if not lacking:
-            return runs, {}
-        if self.failures == _MOST_FAILURES:
-            return runs, dict.fromkeys(lacking, f"no power, and {self.report.unanswered}")
-        self.note(f"asking {self.client.connection.shown_url} for {len(lacking)} scenarios without power")
-        cache = ObservationCache(self.options.models_dir / ".observed.sqlite")
-        done = enrich(runs, self.client, selector=self.options.selector, cache=cache, progress=self.progress)
-        if done.failure is None:
-            self.failures = 0
-        else:
-            # what was measured by the runner itself is still worth training on
-            self.note(f"not enriched: {done.failure}")
-            self.failures, self.report.unanswered = self.failures + 1, done.failure
-        _account(done, self.report)
-        return done.runs, {(s.run_id, s.scenario, s.repeat): s.reason for s in done.skipped}
-
-
-def _account(done: Enrichment, report: RetrainReport) -> None:
-    report.requests += done.requests
-    report.from_cache += done.from_cache
-    report.enriched += [
-        EnrichedRow(
-            run_id=e.run_id,
-            scenario=e.scenario.name,
-            mean_power_watts=power.mean_watts or 0.0,
-            total_energy_joules=power.total_energy_joules or 0.0,
-            tier=power.tier,
-            host_cpu_percent=e.observed.host_cpu_percent,
-            container_cpu_seconds=e.observed.container_cpu_seconds,
-            notes=(*e.observed.notes, *(f"not valid: {reason}" for reason in e.scenario.validity)),
-        )
-        for e in done.enriched
-        if (power := e.scenario.power)
-    ]
-
-
-def _cases(run: Run, report: RetrainReport, seen: set[int], reasons: Mapping[_Key, str]) -> Iterator[Case]:
+def _cases(run: Run, report: RetrainReport, seen: set[int], reasons: Mapping[Key, str]) -> Iterator[Case]:
     identities: set[int] = set()
     for scenario in run.scenarios:
         report.scenarios += 1
@@ -174,21 +147,15 @@ def _unusable(scenario: Scenario, run: Run, seen: set[int], without_power: str |
     """Why a scenario cannot be trained on, None when it can."""
     if scenario.status != "ok":
         return f"the scenario {scenario.status}" + (f": {scenario.error}" if scenario.error else "")
-    watts, joules = derived.mean_watts(scenario), derived.energy(scenario)
-    seconds = derived.duration_seconds(scenario)
+    watts = derived.mean_watts(scenario)
     if watts is None:
         return without_power or "no power"
     if derived.lacks_board_energy(scenario):
         return "the energy of its GPU was not measured"
     if not 0 < watts < _MOST_WATTS:
         return f"impossible mean power: {watts:g} W"
-    if (
-        joules
-        and seconds
-        and joules.basis == "counter"
-        and not 0.8 < joules.joules / (watts * seconds) < 1.25
-    ):
-        return f"contradicts itself: {joules.joules:g} J in {seconds:g} s are not {watts:g} W on average"
+    if (problem := derived.contradiction(scenario)) is not None:
+        return problem
     if scenario.encoder is None and scenario.bitrate is None and scenario.resolution is None:
         return "the encode is not described"
     is_copy = derived.identity_of(scenario, run) in seen

@@ -18,12 +18,13 @@ import msgspec
 from advisor.common.atomic import write_atomically
 from advisor.errors import ModelError, NotEnoughDataError, PrometheusError, WattframeError
 from advisor.prometheus.client import PrometheusClient
+from advisor.prometheus.enrichment import Progress
 from advisor.regression import registry
 from advisor.regression.registry import Manifest, TargetReport
 from advisor.results import RESULT_GLOB
 from wattframe.retraining.account import LeftOut, RetrainOptions, RetrainReport
 from wattframe.retraining.judge import held_out, judged
-from wattframe.retraining.load import Note, Progress, load, why_nothing
+from wattframe.retraining.load import Note, load, why_nothing
 from wattframe.retraining.summary import not_valid_sentence
 
 _MOST_LOOKS_BETWEEN = 64
@@ -57,14 +58,11 @@ def retrain(options: RetrainOptions, note: Note, progress: Progress | None = Non
     manifest = _manifest(trained, home, report)
     with contextlib.suppress(ModelError):
         report.former = registry.latest_manifest(options.models_dir, home).version
-    manifest = registry.save(options.models_dir, trained, manifest)
     better, reason = judged(options, trained, manifest, report)
+    reason = f"forced, although {reason}" if options.force and not better else reason
+    manifest = registry.save(options.models_dir, trained, msgspec.structs.replace(manifest, reason=reason))
     if better or options.force:
-        reason = reason if better else f"forced, although {reason}"
         manifest = registry.promote(options.models_dir, home, manifest.version, reason=reason)
-    else:
-        manifest = msgspec.structs.replace(manifest, reason=reason)
-        registry.note(options.models_dir, manifest)
     report.manifest = manifest
     report.card = _card(trained, manifest, options, report.drift_ratio)
     report.deleted = registry.prune(options.models_dir, home, options.keep)
@@ -110,8 +108,10 @@ def _manifest(trained: Any, home: str, report: RetrainReport) -> Manifest:
         name: TargetReport(
             model=model.predictor.chosen_,
             candidate_error_ratios=model.predictor.errors_,
-            error_ratios=model.errors,
-            coverage_ratios=model.coverage,
+            error_ratios={kind: b.error_ratio for kind, b in model.bins.items()},
+            coverage_ratios={
+                kind: b.coverage_ratio for kind, b in model.bins.items() if b.coverage_ratio is not None
+            },
             rows=len(model.residuals),
             own_error_ratio=_own_error(trained, name),
         )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 
 from advisor.advice.bjontegaard import bjontegaard_delta
@@ -55,6 +58,43 @@ def test_little_overlap_is_said() -> None:
     assert (
         bjontegaard_delta(REFERENCE, shifted).note == "the curves overlap in only 19% of their quality range"
     )
+
+
+@pytest.mark.parametrize(
+    ("best", "costs", "cost_noise"),
+    [
+        (97.0, (500, 1000, 2000, 4000), 0.0),
+        (97.0, (500, 1000, 2000, 4000), 0.05),
+        # points of 0.1 VMAF apart: the bare figure is up to 3.5 times the truth
+        (99.0, (4000, 8000, 16000, 32000, 64000), 0.0),
+    ],
+)
+def test_the_interval_holds_the_truth_where_points_are_noisy(
+    best: float, costs: tuple[float, ...], cost_noise: float
+) -> None:
+    """Curves that are ``shift`` apart at any quality, each point off by 0.3 VMAF and ``cost_noise``."""
+    draw = np.random.default_rng(1)
+    held = []
+    for _ in range(60):
+        shift = draw.uniform(-0.4, 0.4)
+        curves = [
+            [
+                (
+                    cost * math.exp(cost_noise * draw.standard_normal()),
+                    best - 60 * 300 * math.exp(by) / cost + 0.3 * draw.standard_normal(),
+                )
+                for cost in costs
+            ]
+            for by in (0, shift)
+        ]
+        delta = bjontegaard_delta(curves[0], curves[1], quality_noise=0.3, cost_noise_ratio=cost_noise)
+        held.append(delta.ratio_low <= math.expm1(shift) <= delta.ratio_high)
+    assert np.mean(held) > 0.8
+
+
+def test_without_noise_the_interval_is_the_figure() -> None:
+    delta = bjontegaard_delta(REFERENCE, TEST)
+    assert (delta.ratio_low, delta.ratio_high) == (delta.ratio, delta.ratio)
 
 
 def test_curves_without_a_common_quality_are_refused() -> None:

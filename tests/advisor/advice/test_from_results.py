@@ -177,6 +177,45 @@ def test_the_least_of_an_invalid_run_does_not_win() -> None:
     assert (choice.scenario, choice.validity) == ("spoilt", tuple(spoilt.validity))
 
 
+@pytest.mark.parametrize("objective", ["energy", "cost", "carbon"])
+@pytest.mark.parametrize("joules", [0.0, 1.75, 6_300_000.0])
+def test_energy_that_its_own_power_contradicts_does_not_win(objective: str, joules: float) -> None:
+    """105 W over 60 s are 6300 J: nothing (a counter that stood still), watt-hours or millijoules are not."""
+    power = Power(mean_watts=105.0, total_energy_joules=joules, tier="measured")
+    lost = _scenario("lost", 0.0, power=power)
+    run = _run(_scenario("sound", 6000.0), _scenario("dear", 9000.0), lost)
+    floor = advisor.Constraints(min_vmaf=80)
+    model = CostModel(0.2, 0, carbon_grams_per_kwh=100.0)
+    answer = advisor.TranscodingRecommender.from_results(run, objective, floor, model=model).recommend()
+    assert answer.choice is not None
+    assert answer.choice.scenario == "sound"
+    assert answer.left_out == {"not valid: energy contradicts power": 1}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"bitrate": "2500k"}, {"bitrate": "2.5M"}),
+        ({"bitrate": "2500"}, {"bitrate": "2500kbps"}),
+        ({"bitrate": "800k,2500k"}, {"bitrate": "0.8M,2.5M"}),
+        ({"encoder": "libx264"}, {"encoder": "h264"}),
+        ({"pixel_format": None}, {"pixel_format": "yuv420p"}),
+        ({"passes": None}, {"passes": 1}),
+        ({"filters": None}, {"filters": ""}),
+        ({"fps": 29.97}, {"fps": 30000 / 1001}),
+        ({"fps": 23.976}, {"fps": 24000 / 1001}),
+        ({"realtime": None, "command": ["ffmpeg", "-re", "-i", "a"]}, {"realtime": True}),
+    ],
+)
+def test_a_configuration_written_in_another_way_is_a_repeat(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    usual = {"encoder": "libx264", "preset": "medium", "bitrate": "2500k"}
+    run = _run(_scenario("a", 600.0, **usual | one), _scenario("b", 620.0, **usual | other))
+    (option,) = options_of(run).options
+    assert (option.repeats, option.energy_joules_per_video_second) == (2, pytest.approx(610 / 60))
+
+
 def test_nvenc_whose_boards_energy_nobody_measured_does_not_win() -> None:
     """40 W of the processor are not what the encode drew; a board inside the processor is in its joules."""
     nvenc = _scenario("nvenc", 2400.0, encoder="h264_nvenc", encoder_type="gpu")

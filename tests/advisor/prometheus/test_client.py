@@ -70,6 +70,9 @@ def test_nothing_is_no_series_however_it_is_written(server: Server, client: Prom
             {"status": "success", "data": {"resultType": "vector", "result": result}}
         )
         assert client.query("x") == []
+    server.reply = lambda _: vector({"metric": {}, "value": [1, "5"]}, warnings=None, isPartial=None)
+    (one,) = client.query("x")
+    assert one.values == [5.0]
 
 
 def test_infinities_and_what_is_no_number_are_values(server: Server, client: PrometheusClient) -> None:
@@ -177,6 +180,16 @@ def test_the_server_says_how_long_to_wait(
         (vector(isPartial=True), "answered only in part: isPartial", 1),
         (vector({"metric": {}, "value": [1, "many"]}), "answered with malformed samples", 1),
         (vector({"metric": {}, "value": [1, 5]}), "answered with malformed samples", 1),
+        (
+            vector({"metric": {"__name__": "h"}, "histogram": [1, {"count": "3", "sum": "1"}]}),
+            "h holds native histograms: ask for numbers, such as histogram_sum()",
+            1,
+        ),
+        (
+            vector({"metric": {}, "values": [[1, "2"]], "histograms": [[2, {}]]}, kind="matrix"),
+            "a series holds native histograms",
+            1,
+        ),
         ((200, {"Content-Length": "500"}, b"{"), "cannot be reached", 3),
     ],
 )

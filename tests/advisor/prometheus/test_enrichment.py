@@ -101,8 +101,8 @@ def test_what_came_before_a_bad_answer_is_kept_and_the_rest_has_its_reason(
     done = _enrich(server)
     assert _watts(done) == [pytest.approx(WATTS), pytest.approx(WATTS), None, None]
     assert said in (done.failure or "")
-    assert [s.scenario for s in done.skipped] == ["day 14", "day 21"]
-    assert all(s.reason.startswith("no power, and ") and said in s.reason for s in done.skipped)
+    assert [name for _, name, _ in done.skipped] == ["day 14", "day 21"]
+    assert all(why.startswith("no power, and ") and said in why for why in done.skipped.values())
 
 
 @pytest.mark.parametrize(
@@ -123,10 +123,28 @@ def test_one_bad_answer_loses_its_own_windows_and_no_others(
     )
     done = _enrich(server)
     assert _watts(done) == [pytest.approx(WATTS), pytest.approx(WATTS), None, pytest.approx(WATTS)]
-    ((name, reason),) = [(s.scenario, s.reason) for s in done.skipped]
+    (((_, name, _), reason),) = done.skipped.items()
     assert name == "day 14"
     assert reason.startswith("no power, and ")
     assert said in reason
+    assert said in (done.failure or "")
+    assert done.failures == 0
+
+
+def test_the_last_answer_lost_is_one_failure_and_not_the_end(server: Server) -> None:
+    """Others are asked afterwards, of other files; only two in a row end it."""
+    server.reply = lambda form: (422, {}, b"no") if float(form["time"]) > BASE + 20 * DAY else _history(form)
+    done = _enrich(server)
+    assert (len(done.enriched), done.failures) == (3, 1)
+    server.reply = _history
+    assert (_watts(_enrich(server, failures=1)), _enrich(server, failures=1).failures) == (
+        pytest.approx([WATTS] * 4),
+        0,
+    )
+    server.reply = lambda _: (422, {}, b"no")
+    done = _enrich(server, failures=1)
+    assert (done.requests, done.failures, len(done.skipped)) == (1, 2, 4)
+    assert all("HTTP 422" in why for why in done.skipped.values())
 
 
 def test_a_server_that_stumbles_and_gets_up_loses_nothing(server: Server) -> None:
@@ -172,7 +190,7 @@ def test_samples_that_are_no_numbers_are_not_energy(server: Server) -> None:
     server.reply = lambda form: _history(form, value)
     done = _enrich(server)
     assert _watts(done) == [pytest.approx(WATTS), None, pytest.approx(WATTS), pytest.approx(WATTS)]
-    assert done.skipped[0].reason == "Prometheus has no samples of package_0 inside this window"
+    assert list(done.skipped.values()) == ["Prometheus has no samples of package_0 inside this window"]
 
 
 @pytest.mark.parametrize("content", [b"", b"this was never a database", b"SQLite format 3\0 cut off"])
@@ -199,6 +217,20 @@ def test_what_was_seen_before_a_failure_is_not_asked_for_again(server: Server, t
     server.reply = answering
     done = _enrich(server, cache=cache)
     assert (done.from_cache, len(done.enriched), done.requests) == (3, 4, 1)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"tenant": "team-b"}, {"username": "4711", "password": "x"}, {"headers": {"AccountID": "7"}}],
+)
+def test_another_tenants_power_is_not_read_from_the_cache(
+    server: Server, tmp_path: Path, other: dict[str, object]
+) -> None:
+    """Mimir tells tenants apart by X-Scope-OrgID, Grafana Cloud by user, VictoriaMetrics by AccountID."""
+    cache = ObservationCache(tmp_path / "cache")
+    assert _enrich(server, cache=cache).from_cache == 0
+    with PrometheusClient(server.url, **other) as client:  # type: ignore[arg-type]
+        assert [enrich([RUN], client, cache=cache).from_cache for _ in range(2)] == [0, 4]
 
 
 def test_progress_reaches_the_number_of_windows(server: Server) -> None:

@@ -84,6 +84,35 @@ def test_a_window_that_one_scrape_tells_of_is_left_out() -> None:
     assert one.reason == "the window of 12.0 s holds less than two scrapes, which come every 60.0 s"
 
 
+def test_samples_of_two_clocks_in_one_series_are_no_restarts() -> None:
+    """Two servers scrape 100 W each second, give or take 0.2 s; one's samples are 0.5 s older than they say.
+
+    Taken as restarts, their falls made it 4 597 W.
+    """
+    draw = np.random.default_rng(1)
+    moments = np.arange(0.0, 300) + draw.uniform(-0.2, 0.2, (2, 300))
+    times, joules = moments.ravel(), 100 * (moments - [[0.0], [0.5]]).ravel()
+    order = np.argsort(times)
+    (one,) = _power(_series("rapl_energy_joules_total", joules[order], times[order], zone="package_0"))
+    assert one.reason is not None
+    assert "restarts of the exporter inside" in one.reason
+
+
+def test_a_window_without_a_whole_interval_is_taken_where_power_did_not_change() -> None:
+    """A scrape a minute, one of them in the window of a minute; a load of 200 W over it, idle is 40 W.
+
+    In proportion to time it would be 120 W: the intervals at the edges hold 40 W for half of their time.
+    """
+    times = np.arange(0.0, 900.0, 60.0)
+    load = 40 * times + 160 * np.clip(times - 330, 0, 60)
+    (one,) = _power(_series("rapl_energy_joules_total", load, times, zone="package_0"), windows=((330, 390),))
+    assert one.reason == (
+        "the window of 60.0 s is too short: power changed within 60.0 s, the time between two scrapes"
+    )
+    (one,) = _power(_joules(100.0, times, zone="package_0"), windows=((330, 390),))
+    assert _joules_of(one) == pytest.approx(6000)
+
+
 @pytest.mark.parametrize("first", [0, 1])
 def test_of_two_that_watched_the_same_zone_the_one_without_a_gap_counts(first: int) -> None:
     """A pair of servers behind one store; one of them was down from 90 to 130 s."""
@@ -164,6 +193,11 @@ def test_machines_whose_exporters_have_one_name_are_not_taken_for_one() -> None:
     assert (
         one.reason == '2 machines were measured at the time (host="a", host="b"): choose one with --selector'
     )
+    # two exporters of one host, the second started later: both saw the same joules
+    second = _series("rapl_energy_joules_total", 9e6 + 100.0 * TIMES, zone="package_0", job="second")
+    (one,) = _power(a, second)
+    assert one.power is not None
+    assert one.power.mean_watts == pytest.approx(100.0)
     # one took over from the other: of the first window each saw a half
     early, late = TIMES < 130, TIMES > 135
     halves = [_series("rapl_energy_joules_total", 100 * TIMES[i], TIMES[i], zone="package_0", replica=r)

