@@ -31,7 +31,7 @@ from advisor.common.regular_file import read_input, read_regular
 from advisor.energy.integrator import Integrator
 from advisor.energy.sampler import Sampler
 from advisor.energy.source import Clock, Source, SourceName, ZoneReport
-from advisor.energy.zones import ZoneReadError
+from advisor.energy.zones import ZoneReadError, reason_of
 from advisor.errors import EnergyError, InputError
 
 ZONE = "psys_redfish"
@@ -130,7 +130,7 @@ class RedfishClient:
         ------
         RedfishError
             For ``timeout``, ``unreachable``, ``tls``, ``auth``, ``http``, ``malformed``, ``no_meter`` or
-            ``zero``.
+            ``zero``; where the password cannot be read, for ``permission``, ``missing`` or ``io``.
         """
         if self._meter is None:
             self._meter = self._find()
@@ -189,6 +189,16 @@ class RedfishClient:
             if link is not None:
                 yield link
 
+    def _password(self) -> bytes:
+        """Read for every question: it may be replaced."""
+        config = self._config
+        if config.password_file is None:
+            return (config.password or "").encode()
+        try:
+            return read_regular(config.password_file).strip()
+        except OSError as exc:
+            raise RedfishError(reason_of(exc)) from None
+
     def _get(self, path: str) -> Mapping[str, Any]:
         from requests import Request
         from requests.auth import HTTPBasicAuth
@@ -196,12 +206,9 @@ class RedfishClient:
         from advisor.common.http import HttpError, fetch
 
         config = self._config
-        password = config.password
+        auth = HTTPBasicAuth(config.username.encode(), self._password())
+        request = Request("GET", f"{config.url.rstrip('/')}{path}", auth=auth)
         try:
-            if config.password_file is not None:
-                password = read_regular(config.password_file).decode().strip()
-            auth = HTTPBasicAuth(config.username.encode(), (password or "").encode())
-            request = Request("GET", f"{config.url.rstrip('/')}{path}", auth=auth)
             answer = fetch(self._session, request, config.timeout_seconds, _MOST_BYTES)
         except HttpError as exc:
             raise RedfishError(_REASONS.get(exc.kind, exc.kind)) from None
