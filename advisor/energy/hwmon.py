@@ -314,23 +314,10 @@ class HwmonSource(Source):
 
     def report(self) -> tuple[ZoneReport, ...]:
         """Every sensor known."""
+        sensors = ((zone, self._sensors[name]) for name, zone in self._zones.items())
         return tuple(
-            ZoneReport(
-                name=name,
-                domain=sensor.domain,
-                path=sensor.shown_path,
-                joules=zone.joules,
-                sampled_seconds=zone.sampled_seconds,
-                read_seconds=zone.read_seconds,
-                broken_seconds=zone.broken_seconds,
-                standing=zone.is_standing,
-                sensor=f"{sensor.driver} {sensor.label}",
-                kind=sensor.kind,
-                read_errors=dict(zone.read_errors),
-                rejected=dict(zone.counter.rejected),
-            )
-            for name, zone in self._zones.items()
-            for sensor in (self._sensors[name],)
+            zone.report(one.zone, one.domain, one.shown_path, f"{one.driver} {one.label}", one.kind)
+            for zone, one in sensors
         )
 
     def settled_joules(self, zone: str, seconds: float) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -75,6 +76,8 @@ class _Register:
             self.counter.restore(saved_register)
         self.passed_on = self.counter.microjoules
         """What the zone has taken over of the counter."""
+        self.compared_seconds = -math.inf if self.restored_seconds is None else self.restored_seconds
+        """Until when the other register's joules were known when this one's were set against them."""
 
     def serve(self, zone: Zone) -> None:
         """The register is listed again; its limits may have changed."""
@@ -94,9 +97,14 @@ class _Register:
         """Another register has brought ``step`` microjoules of the zone, until a moment."""
         if self.counter.began_again:
             self.counter.began_again, self.passed_on = False, 0
-        joules = None if until_seconds is None else self.counter.settled_joules(until_seconds)
-        # one that could not be read, or is in doubt, will bring them once more when it can
-        self.passed_on = max(self.passed_on + step if joules is None else round(joules * 1e6), self.passed_on)
+        self.passed_on += step
+        # what both count since they were compared is the same, but for what one of them has lost
+        lost_seconds = self.counter.broken_seconds
+        if until_seconds is None or not self.compared_seconds < (lost_seconds or 0.0) <= until_seconds:
+            return
+        joules = self.counter.settled_joules(until_seconds)
+        if joules is not None:
+            self.passed_on, self.compared_seconds = round(joules * 1e6), until_seconds
 
 
 class _Tracked:
@@ -119,6 +127,7 @@ class _Tracked:
         self._saved = saved
         self._first_seconds: float | None = None
         self._is_counted_as_standing = False
+        self._until_seconds: float | None = None
 
     def list(self, zones: Sequence[Zone]) -> None:
         """The zones that show this counter now, the preferred first."""
@@ -134,7 +143,7 @@ class _Tracked:
         self, readings: Mapping[str, _Reading | ZoneReadError], now: float, slept: float
     ) -> _Reading | None:
         """Put this round's readings into the counters; that of the register that serves."""
-        fresh: list[_Register] = []
+        fresh: dict[_Register, _Reading] = {}
         failures: list[str] = []
         for register in self.registers:
             reading = readings.get(register.zone.path, _HANGS)
@@ -142,25 +151,20 @@ class _Tracked:
                 failures.append(reading.reason)
             else:
                 register.take(reading, slept)
-                fresh.append(register)
-        self._choose(fresh)
-        serving = self.serving
-        if serving is not None and serving in fresh:
-            self._advance(serving)
-        latest = self._latest(readings, self.serving or next(iter(fresh), None))
+                fresh[register] = reading
+        if self.serving not in fresh:
+            moving = (register for register in fresh if register.counter.moved_seconds is not None)
+            self.serving = next(moving, self.serving)
+        if self.serving is None:
+            latest = next(iter(fresh.values()), None)
+        elif (latest := fresh.get(self.serving)) is not None:
+            self._advance(self.serving)
         if latest is not None:
             self.read_seconds = latest[1]
         if not fresh:
             self.read_errors[failures[0] if failures else "missing"] += 1
         self._look_whether_it_stands(now, bool(fresh))
         return latest
-
-    def _choose(self, fresh: Sequence[_Register]) -> None:
-        if self.serving in fresh:
-            return
-        moving = [register for register in fresh if register.counter.moved_seconds is not None]
-        if moving:
-            self.serving = moving[0]
 
     def _advance(self, serving: _Register) -> None:
         if serving.counter.began_again:
@@ -169,17 +173,16 @@ class _Tracked:
         step = max(serving.counter.microjoules - serving.passed_on, 0)
         self.microjoules += step
         serving.passed_on += step
-        self.shown = max(self.shown, self.microjoules + serving.counter.ahead_microjoules)
+        # another register may have brought more than this one has counted by now
+        ahead = serving.counter.microjoules + serving.counter.ahead_microjoules - serving.passed_on
+        self.shown = max(self.shown, self.microjoules + max(ahead, 0))
         until_seconds = None if serving.counter.is_resuming else serving.counter.final_seconds
+        if until_seconds is not None:
+            serving.compared_seconds = until_seconds
+            self._until_seconds = max(until_seconds, self._until_seconds or until_seconds)
         for register in self.registers:
             if register is not serving:
                 register.pass_on(step, until_seconds)
-
-    def _latest(
-        self, readings: Mapping[str, _Reading | ZoneReadError], register: _Register | None
-    ) -> _Reading | None:
-        reading = readings.get(register.zone.path, _HANGS) if register is not None else _HANGS
-        return None if isinstance(reading, ZoneReadError) else reading
 
     def _look_whether_it_stands(self, now: float, is_read: bool) -> None:
         if self._first_seconds is None and is_read:
@@ -205,6 +208,11 @@ class _Tracked:
     @property
     def counter(self) -> EnergyCounter:
         return self.register.counter
+
+    @property
+    def sampled_seconds(self) -> float | None:
+        """Until when the joules are counted: one that takes over may be in doubt since long before."""
+        return self.counter.final_seconds if self._until_seconds is None else self._until_seconds
 
     def save(self) -> SavedZone:
         saved = {
@@ -300,7 +308,7 @@ class PowercapSource(Source):
                 path=zone.register.zone.shown_path,
                 joules=zone.microjoules / 1e6,
                 shown_joules=zone.shown / 1e6,
-                sampled_seconds=zone.counter.final_seconds,
+                sampled_seconds=zone.sampled_seconds,
                 read_seconds=zone.read_seconds,
                 broken_seconds=zone.counter.broken_seconds,
                 role="mirror" if name in mirrors else "counted",
@@ -333,7 +341,7 @@ class PowercapSource(Source):
         """See `Source.settled_joules`."""
         tracked = self._tracked[zone]
         joules = tracked.counter.settled_joules(seconds)
-        return None if joules is None else joules + tracked.microjoules / 1e6 - tracked.counter.joules
+        return None if joules is None else joules + (tracked.microjoules - tracked.register.passed_on) / 1e6
 
     def longest_interval_seconds(self) -> float | None:
         """A quarter of the shortest time in which a register can come round."""

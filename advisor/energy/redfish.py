@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from advisor.common.regular_file import read_input, read_regular
 from advisor.energy.integrator import Integrator
@@ -325,18 +325,5 @@ class RedfishSource(Source):
     def report(self) -> tuple[ZoneReport, ...]:
         """The one zone."""
         with self._lock:
-            return (
-                ZoneReport(
-                    name=ZONE,
-                    domain="psys",
-                    path="redfish",
-                    joules=self._zone.joules,
-                    sampled_seconds=self._zone.sampled_seconds,
-                    read_seconds=self._zone.read_seconds,
-                    broken_seconds=self._zone.broken_seconds,
-                    sensor="redfish",
-                    kind="instant",
-                    interval_seconds=self._interval,
-                    read_errors=dict(self._zone.read_errors),
-                ),
-            )
+            zone = self._zone.report(ZONE, "psys", "redfish", "redfish", "instant")
+        return (structs.replace(zone, interval_seconds=self._interval),)
