@@ -130,11 +130,8 @@ class Sensor(Struct, frozen=True):
 
     def continues(self, former: Sensor | None) -> bool:
         """Whether its values go on from those of ``former``, which is not there any more."""
-        return former is None or (self.driver, self.label, self.kind) == (
-            former.driver,
-            former.label,
-            former.kind,
-        )
+        own = self.driver, self.label, self.kind
+        return former is None or own == (former.driver, former.label, former.kind)
 
     def integrator(self) -> Integrator:
         """What adds up its values."""

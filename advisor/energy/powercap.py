@@ -79,11 +79,6 @@ class _Register:
         self.compared_seconds = -math.inf if self.restored_seconds is None else self.restored_seconds
         """Until when the other register's joules were known when this one's were set against them."""
 
-    def serve(self, zone: Zone) -> None:
-        """The register is listed again; its limits may have changed."""
-        self.zone = zone
-        self.counter.bounds = zone.bounds
-
     def take(self, reading: _Reading, slept: float) -> None:
         self.counter.observe(*reading, slept)
         wrap_seconds = self.counter.wrap_seconds
@@ -99,8 +94,8 @@ class _Register:
             self.counter.began_again, self.passed_on = False, 0
         self.passed_on += step
         # what both count since they were compared is the same, but for what one of them has lost
-        lost_seconds = self.counter.broken_seconds
-        if until_seconds is None or not self.compared_seconds < (lost_seconds or 0.0) <= until_seconds:
+        lost_seconds = self.counter.broken_seconds or 0.0
+        if until_seconds is None or not self.compared_seconds < lost_seconds <= until_seconds:
             return
         joules = self.counter.settled_joules(until_seconds)
         if joules is not None:
@@ -134,8 +129,8 @@ class _Tracked:
         registers = {register.zone.entry: register for register in self.registers}
         self.is_present = bool(zones)
         for zone in zones:
-            if zone.entry in registers:
-                registers[zone.entry].serve(zone)
+            if (register := registers.get(zone.entry)) is not None:
+                register.zone, register.counter.bounds = zone, zone.bounds  # its limits may be others
             else:
                 self.registers.append(_Register(zone, self._saved))
 
@@ -320,8 +315,8 @@ class PowercapSource(Source):
                 # of all its registers, so that they do not fall when another one serves
                 wraps=max(register.counter.wraps for register in zone.registers),
                 possible_missed_wraps=max(r.counter.possible_missed_wraps for r in zone.registers),
-                read_errors=dict(zone.read_errors) if zone.read_errors else _NONE,
-                rejected=_rejected(zone) or _NONE,
+                read_errors=dict(zone.read_errors) or _NONE,
+                rejected=dict(sum((r.counter.rejected for r in zone.registers), Counter())) or _NONE,
             )
             for name, zone in self._tracked.items()
         ]
@@ -367,10 +362,6 @@ def _unread(zone: Zone, twin_of: str | None, read_errors: Mapping[str, int] = _N
     )
 
 
-def _rejected(zone: _Tracked) -> dict[str, int]:
-    return dict(sum((register.counter.rejected for register in zone.registers), Counter()))
-
-
 def _joules(microjoules: int | None) -> float | None:
     return None if microjoules is None else microjoules / 1e6
 
@@ -401,7 +392,11 @@ def describe(sysfs: str = "/sys", procfs: str = "/proc", patience: Patience | No
         wait_seconds(_MOVES_SECONDS)
         readings |= patience.each(lambda path: _read(path, time.monotonic), standing)
     readings |= dict.fromkeys(standing, ZoneReadError("standing"))
-    zones = tuple(_status(zone, readings.get(zone.path, _HANGS)) for zone in listed)
+    looks = ((zone, readings.get(zone.path, _HANGS)) for zone in listed)
+    zones = tuple(
+        _unread(zone, zone.twin_of, {look.reason: 1} if isinstance(look, ZoneReadError) else _NONE)
+        for zone, look in looks
+    )
     advice = [*_advice(zones, sysfs), *_nameless_advice(finder.nameless)]
     return PowercapStatus(zones, tuple(advice))
 
@@ -413,10 +408,6 @@ def _stands(first: _Reading | ZoneReadError | None, last: _Reading | ZoneReadErr
 def _nameless_advice(nameless: Mapping[str, Counter[str]]) -> list[str]:
     listed = [f"{entry} ({', '.join(errors)})" for entry, errors in nameless.items()]
     return [f"left out because their names are not readable: {', '.join(listed)}"] if listed else []
-
-
-def _status(zone: Zone, reading: _Reading | ZoneReadError) -> ZoneReport:
-    return _unread(zone, zone.twin_of, {reading.reason: 1} if isinstance(reading, ZoneReadError) else _NONE)
 
 
 _PERMISSION = (

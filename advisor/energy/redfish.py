@@ -20,7 +20,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -235,10 +235,6 @@ def _at(value: object, *names: str) -> object:
     return value
 
 
-def _metrics(resource: Mapping[str, Any]) -> object:
-    return _at(resource, "PowerWatts", "Reading")
-
-
 def _power_control(resource: Mapping[str, Any]) -> object:
     """The control of the whole: some services list those of processors and memory after it."""
     controls = resource.get("PowerControl")
@@ -257,11 +253,11 @@ def _is_part(control: Mapping[str, Any]) -> bool:
     return bool(_PART.search(str(control.get("Name", "")))) or context in _PART_CONTEXTS
 
 
-def _sensor(resource: Mapping[str, Any]) -> object:
-    return resource.get("Reading") if resource.get("ReadingType") in (None, "Power") else None
-
-
-_READERS = {"EnvironmentMetrics": _metrics, "Power": _power_control, "Sensor": _sensor}
+_READERS: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
+    "EnvironmentMetrics": lambda metrics: _at(metrics, "PowerWatts", "Reading"),
+    "Power": _power_control,
+    "Sensor": lambda it: it.get("Reading") if it.get("ReadingType") in (None, "Power") else None,
+}
 
 
 def _positive(value: object) -> float:
