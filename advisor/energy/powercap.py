@@ -383,26 +383,20 @@ def describe(sysfs: str = "/sys", procfs: str = "/proc", patience: Patience | No
     finder = ZoneFinder(sysfs, procfs, patience)
     listed = finder.find()
     paths = [zone.path for zone in listed]
-    first = patience.each(lambda path: _read(path, time.monotonic), paths)
-    readings = dict(first)
+    readings: dict[str, _Reading | ZoneReadError] = dict.fromkeys(paths, _HANGS)
+    readings |= patience.each(lambda path: _read(path, time.monotonic), paths)
+    standing = {path: one[0] for path, one in readings.items() if isinstance(one, tuple)}
     end = time.monotonic() + _LOOK_SECONDS
-    while (
-        standing := [p for p in paths if _stands(first.get(p), readings.get(p))]
-    ) and time.monotonic() < end:
+    while standing and time.monotonic() < end:
         wait_seconds(_MOVES_SECONDS)
         readings |= patience.each(lambda path: _read(path, time.monotonic), standing)
+        looks = ((path, raw, readings[path]) for path, raw in standing.items())
+        standing = {path: raw for path, raw, one in looks if isinstance(one, tuple) and one[0] == raw}
     readings |= dict.fromkeys(standing, ZoneReadError("standing"))
-    looks = ((zone, readings.get(zone.path, _HANGS)) for zone in listed)
-    zones = tuple(
-        _unread(zone, zone.twin_of, {look.reason: 1} if isinstance(look, ZoneReadError) else _NONE)
-        for zone, look in looks
-    )
+    failed = {path: {one.reason: 1} for path, one in readings.items() if isinstance(one, ZoneReadError)}
+    zones = tuple(_unread(zone, zone.twin_of, failed.get(zone.path, _NONE)) for zone in listed)
     advice = [*_advice(zones, sysfs), *_nameless_advice(finder.nameless)]
     return PowercapStatus(zones, tuple(advice))
-
-
-def _stands(first: _Reading | ZoneReadError | None, last: _Reading | ZoneReadError | None) -> bool:
-    return isinstance(first, tuple) and isinstance(last, tuple) and first[0] == last[0]
 
 
 def _nameless_advice(nameless: Mapping[str, Counter[str]]) -> list[str]:
