@@ -92,6 +92,8 @@ class _Register:
         """Another register has brought ``step`` microjoules of the zone, until a moment."""
         if self.counter.began_again:
             self.counter.began_again, self.passed_on = False, 0
+        if self.counter.final_seconds is None:
+            return  # never read: what it will bring begins then
         self.passed_on += step
         # what both count since they were compared is the same, but for what one of them has lost
         lost_seconds = self.counter.broken_seconds or 0.0

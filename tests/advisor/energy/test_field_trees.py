@@ -171,6 +171,25 @@ def test_registers_that_fail_in_turn_count_each_joule_once(
     assert shown[-1] == pytest.approx(drawn[-1])
 
 
+def test_a_twin_that_was_never_read_before_brings_what_is_drawn_since(field: Field) -> None:
+    """20 W; the msr register goes after 100 s, its twin is opened to the exporter 10 s later: nobody knows of
+    these. It stood still for 100 s more."""
+    first, twin = (field.tree.add(e, "package-0") for e in ("intel-rapl:0", "intel-rapl-mmio:0"))
+    twin.show_instead("nonsense")
+
+    def drive(second: int) -> None:
+        first.add(20.0)
+        twin.add(20.0)
+        if second == 101:
+            first.show_instead("nonsense")
+        if second == 110:
+            twin.heal()
+
+    readings = field.run(150, drive)
+    assert readings[-1].joules["package_0"] == pytest.approx(100 * 20.0 + 40 * 20.0)
+    assert watts(readings[115:]) == pytest.approx([20.0] * 36)
+
+
 def test_what_was_left_out_stays_counted_when_a_twin_takes_over(field: Field) -> None:
     """20 W; the msr register leaps once and then goes away: `rapl_rejected_samples_total` does not fall."""
     first = field.tree.add("intel-rapl:0", "package-0")
