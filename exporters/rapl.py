@@ -140,8 +140,8 @@ class RaplCollector:
     open_meter
         Gives the meter; called at the start, and again when counters appear.
     survey
-        Looks at the machine, given the source that was chosen; called again every few seconds, so that a
-        calibration that is made or mended later is used.
+        Looks at the machine, given the source that was chosen, and what is known of powercap; called again
+        every few seconds, so that a calibration that is made or mended later is used.
     appeared
         Whether a counter can be read by now; asked while there is only the estimate. Drivers may be loaded
         after the exporter: then the meter is opened again, and its counters begin at 0.
@@ -155,7 +155,7 @@ class RaplCollector:
     def __init__(
         self,
         open_meter: Callable[[], Meter],
-        survey: Callable[[SourceName], Survey],
+        survey: Callable[[SourceName, PowercapStatus | None], Survey],
         clock: Callable[[], float] = time.monotonic,
         *,
         appeared: Callable[[], bool] = lambda: False,
@@ -166,6 +166,8 @@ class RaplCollector:
         self._clock = clock
         self._meter: tuple[Meter, Survey] | None = None
         self._told: set[str] = set()
+        self._failed: list[tuple[str, str, Mapping[str, int]]] = []
+        """The zones that were measured at the last look, and their failed reads."""
         self._watch = Sampler("machine watch", self._look_again, lambda: _LOOK_AGAIN_SECONDS)
 
     def start(self) -> None:
@@ -181,7 +183,7 @@ class RaplCollector:
 
     def _open(self) -> Meter:
         meter = self._open_meter()
-        survey = self._look(meter.source)
+        survey = self._look(meter.source, None)
         self._tell(survey)
         meter.start()
         self._meter = meter, survey
@@ -196,13 +198,17 @@ class RaplCollector:
     def _look_again(self) -> None:
         if self._meter is None:
             return
-        former, _ = self._meter
+        former, survey = self._meter
         if former.source == "estimate" and self._appeared():
             with contextlib.suppress(EnergyError):  # gone again, and the estimate goes on
                 logger().info("energy counters appeared", source=self._open().source)
                 former.stop()
             return
-        survey = self._look(former.source)
+        reading, failed = former.latest(), self._failed
+        zones = reading.zones if reading is not None and former.tier == "measured" else ()
+        self._failed = [(zone.name, zone.path, zone.read_errors) for zone in zones]
+        # where none has failed since, another look at every file would tell the same
+        survey = self._look(former.source, survey.powercap if zones and self._failed == failed else None)
         self._tell(survey)
         self._meter = former, survey
 
@@ -372,13 +378,13 @@ def _build(options: argparse.Namespace) -> list[RaplCollector | GpuCollector]:
 
     patience = Patience()
 
-    def survey(source: SourceName) -> Survey:
+    def survey(source: SourceName, known: PowercapStatus | None) -> Survey:
         calibration, problem = None, None
         try:
             calibration = load_calibration(options.models_dir, hardware, source=source)
         except ModelError as exc:
             problem = f"calibration not used: {exc}"
-        status = describe(sysfs, procfs, patience)
+        status = known or describe(sysfs, procfs, patience)
         return Survey(status, model, calibration, quota_cores(procfs, sysfs), problem)
 
     measured = RaplCollector(opened, survey, appeared=counters_appear(sysfs, procfs))

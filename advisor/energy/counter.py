@@ -20,6 +20,8 @@ _CAUGHT_FALSE_COST, _CAUGHT_SECONDS = 5.0, 600.0
 _JITTER_MICROJOULES = 1_000_000
 # a window of so many samples can be told afterwards
 _KEPT_POINTS = 1024
+# false values in a row for so long may be one fault; beyond that they are as many a second
+_LONGEST_FAULT_SECONDS, _FAULTS_PER_SECOND = 1.0, 10.0
 # nonsense may go on for days
 _MOST_UNDECIDED = 64
 # after so many steps the least power of one is what the part draws at least
@@ -195,7 +197,9 @@ class EnergyCounter:
                 point.total = 0
         for end in self._ends:
             is_first = end.number == last.number
-            end.cost += false_cost if is_first else false_cost * min(now_seconds - last.seconds, 1.0)
+            is_one_fault = now_seconds - end.seconds <= _LONGEST_FAULT_SECONDS
+            faults = (now_seconds - last.seconds) * (1.0 if is_one_fault else _FAULTS_PER_SECOND)
+            end.cost += false_cost if is_first else false_cost * min(faults, 1.0)
         if points and points[0].has_moved:
             self.moved_seconds = now_seconds
         self._undecided.append(points[0] if points else value)

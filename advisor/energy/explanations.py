@@ -4,7 +4,7 @@ An *explanation* says which of the values so far the register had, which were fa
 value that it had to the next. Its cost is the sum of what is unlikely in it; the rest costs nothing.
 
 - A **false value** costs 10; 7 where registers of the kind leap; 5 after this one was caught. Values in a row
-  may be one fault: after the first they cost that a second.
+  may be one fault: after the first they cost that a second, and beyond a second ten times as much.
 - A **rise**, more power than was just drawn, costs 6, and a **new high**, far more than in the last seconds,
   16. A leap looks like that, and so does a load that begins.
 - A **break**, to a lower value or one that the part cannot have drawn, costs 5 and two false values. Single

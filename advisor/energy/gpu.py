@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, Protocol, Self, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from advisor.energy.hwmon import SENSORS, Sensor, SensorRule, hwmon_sensors, read_sensor
 from advisor.energy.integrator import Integrator
@@ -31,7 +31,7 @@ _MOST_WATTS = 3000.0
 _PCI = re.compile(r"([0-9a-f]{4,8})(:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])", re.IGNORECASE)
 
 
-class GpuReading(Struct, frozen=True):
+class GpuReading(Struct, frozen=True, kw_only=True):
     """One GPU as of the last sample; ``None`` where the card does not say."""
 
     index: int
@@ -47,8 +47,8 @@ class GpuReading(Struct, frozen=True):
     power_watts: float | None
     """As the card says, else the mean over the meter's interval by its counter."""
     utilization_ratio: float | None
-    encoder_utilization_ratio: float | None
-    decoder_utilization_ratio: float | None
+    encoder_utilization_ratio: float | None = None
+    decoder_utilization_ratio: float | None = None
     memory_used_bytes: int | None
     errors: int
 
@@ -56,8 +56,7 @@ class GpuReading(Struct, frozen=True):
 class _Card(Protocol):
     """One card and its energy so far."""
 
-    @property
-    def info(self) -> GpuInfo: ...
+    info: GpuInfo
 
     def sample(self, clock: Clock) -> GpuReading: ...
 
@@ -69,16 +68,11 @@ class _NvmlCard:
         self._nvml, self._interval = nvml, interval_seconds
         self._handle = nvml.nvmlDeviceGetHandleByIndex(index)
         self._index = index
-        self._driver = driver
-        self._name = _text(nvml.nvmlDeviceGetName(self._handle))
-        self._uuid = _text(nvml.nvmlDeviceGetUUID(self._handle))
+        name, uuid = nvml.nvmlDeviceGetName(self._handle), nvml.nvmlDeviceGetUUID(self._handle)
+        self.info = GpuInfo(name=_text(name), uuid=_text(uuid), driver=driver)
         self._errors: Counter[str] = Counter()
         self._has_counter = self._ask(nvml.nvmlDeviceGetTotalEnergyConsumption) is not None
         self._energy = Integrator(is_counter=self._has_counter, most_watts=_MOST_WATTS)
-
-    @property
-    def info(self) -> GpuInfo:
-        return GpuInfo(name=self._name, uuid=self._uuid, driver=self._driver)
 
     @property
     def pci_address(self) -> str | None:
@@ -123,9 +117,7 @@ class _NvmlCard:
         decoder = self._ask(nvml.nvmlDeviceGetDecoderUtilization)
         return GpuReading(
             index=self._index,
-            uuid=self._uuid,
-            name=self._name,
-            driver=self._driver,
+            **structs.asdict(self.info),
             joules=_joules(self._energy, self._energy.sampled_seconds, clock(), self._interval),
             energy_source="counter" if self._has_counter else "power",
             meter="nvml",
@@ -148,12 +140,9 @@ class _SensorCard:
         self._asleep_seconds: float | None = None
         self._window = PowerWindow()
         ids = [text.removeprefix("0x") for name in ("vendor", "device") if (text := self._tell(name))]
-        self._name = self._tell("product_name") or " ".join([sensor.driver, ":".join(ids)]).strip()
-        self._uuid = self._tell("unique_id") or Path(sensor.device).name
-
-    @property
-    def info(self) -> GpuInfo:
-        return GpuInfo(name=self._name, uuid=self._uuid, driver=self._sensor.driver)
+        name = self._tell("product_name") or " ".join([sensor.driver, ":".join(ids)]).strip()
+        uuid = self._tell("unique_id") or Path(sensor.device).name
+        self.info = GpuInfo(name=name, uuid=uuid, driver=sensor.driver)
 
     def _tell(self, name: str) -> str | None:
         """A file of the device, None where it has none."""
@@ -179,16 +168,12 @@ class _SensorCard:
         busy = None if is_asleep else self._count("gpu_busy_percent")
         return GpuReading(
             index=self._index,
-            uuid=self._uuid,
-            name=self._name,
-            driver=self._sensor.driver,
+            **structs.asdict(self.info),
             joules=None if energy.is_standing else _joules(energy, answered, clock(), self._interval),
             energy_source="counter" if energy.is_counter else "power",
             meter="hwmon",
             power_watts=None if is_asleep or energy.is_standing else watts,
             utilization_ratio=None if busy is None else busy / 100,
-            encoder_utilization_ratio=None,
-            decoder_utilization_ratio=None,
             memory_used_bytes=None if is_asleep else self._count("mem_info_vram_used"),
             errors=energy.errors,
         )

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -117,7 +118,7 @@ class Sensor(Struct, frozen=True):
     label: str
     kind: SensorKind
     paths: tuple[str, ...]
-    """The file of the value; voltage and current."""
+    """The file of the value; voltage and current. Below the device, as the class gives its numbers anew."""
     shown_path: str
     device: str
     """The kernel's folder of the device, with its links resolved: a PCI address is its last part."""
@@ -126,6 +127,11 @@ class Sensor(Struct, frozen=True):
     def is_asleep(self) -> bool:
         """Whether the device is suspended: a question would wake it."""
         return try_line(f"{self.device}/power/runtime_status") == "suspended"
+
+    def continues(self, former: Sensor | None) -> bool:
+        """Whether its values go on from those of ``former``, which is not there any more."""
+        own = self.driver, self.label, self.kind
+        return former is None or own == (former.driver, former.label, former.kind)
 
     def integrator(self) -> Integrator:
         """What adds up its values."""
@@ -158,8 +164,12 @@ def read_sensor_rules(path: Path) -> tuple[SensorRule, ...]:
     return tuple(rules)
 
 
-def hwmon_sensors(sysfs: str, rules: Sequence[SensorRule] = SENSORS) -> list[Sensor]:
+def hwmon_sensors(
+    sysfs: str, rules: Sequence[SensorRule] = SENSORS, former: Mapping[str, Sensor] = MappingProxyType({})
+) -> list[Sensor]:
     """The sensors under ``sysfs`` that a rule knows, each domain numbered by socket or in order.
+
+    One of ``former``, by zone, keeps its zone.
 
     Of one label, an energy counter is taken before a power, and an average before the power of a moment. Of a
     GPU, the sensor of the earliest rule is taken, and one whose counter is empty last.
@@ -171,7 +181,7 @@ def hwmon_sensors(sysfs: str, rules: Sequence[SensorRule] = SENSORS) -> list[Sen
             order = _is_empty_counter(sensor), rank, _ORDER.index(sensor.kind)
             if key not in chosen or order < chosen[key][0]:
                 chosen[key] = order, sensor
-    return _numbered(sensor for _, sensor in chosen.values())
+    return _numbered([sensor for _, sensor in chosen.values()], former)
 
 
 def _is_empty_counter(sensor: Sensor) -> bool:
@@ -183,14 +193,16 @@ def _is_empty_counter(sensor: Sensor) -> bool:
 _ORDER: tuple[SensorKind, ...] = ("counter", "average", "instant", "volts_amperes")
 
 
-def _numbered(sensors: Iterable[Sensor]) -> list[Sensor]:
+def _numbered(sensors: Sequence[Sensor], former: Mapping[str, Sensor]) -> list[Sensor]:
+    known = {(sensor.device, sensor.label): zone for zone, sensor in former.items()}
     taken: dict[str, Sensor] = {}
-    for sensor in sensors:
+    for sensor in sorted(sensors, key=lambda one: (one.device, one.label) not in known):
         number = _NUMBER.search(sensor.label)
         index = int(number[1]) if number is not None else 0
-        while f"{sensor.domain}_{index}" in taken:
+        name = known.get((sensor.device, sensor.label), f"{sensor.domain}_{index}")
+        while name in taken or not sensor.continues(former.get(name)):
+            name = f"{sensor.domain}_{index}"
             index += 1
-        name = f"{sensor.domain}_{index}"
         taken[name] = structs.replace(sensor, zone=name)
     return list(taken.values())
 
@@ -220,12 +232,13 @@ def _sensors(sysfs: str, folder: str, rules: Sequence[SensorRule]) -> Iterator[t
         for (quantity, number), files in sorted(channels.items()):
             label = _label(place, quantity, number)
             rank = next((n for n, rule in enumerate(rules) if rule.matches(driver, label, place)), None)
-            value = _value(place, quantity, number, files, channels)
+            value = _value(os.path.realpath(place), quantity, number, files, channels)
             if value is not None and value[0] == "volts_amperes" and has_power:
                 continue  # the device has multiplied them
             if rank is not None and value is not None:
                 kind, paths = value
-                shown, device = os.path.relpath(paths[0], sysfs), os.path.realpath(places[-1])
+                shown = f"{os.path.relpath(place, sysfs)}/{paths[0].rpartition('/')[2]}"
+                device = os.path.realpath(places[-1])
                 yield rank, Sensor("", rules[rank].domain, driver, label, kind, paths, shown, device)
 
 
@@ -285,7 +298,7 @@ class HwmonSource(Source):
             zone.take(values.get(name, ZoneReadError("blocked")))
 
     def _scan(self) -> None:
-        for sensor in hwmon_sensors(self._sysfs, self._rules):
+        for sensor in hwmon_sensors(self._sysfs, self._rules, self._sensors):
             if sensor.domain == "gpu":
                 continue
             self._sensors[sensor.zone] = sensor
@@ -298,23 +311,10 @@ class HwmonSource(Source):
 
     def report(self) -> tuple[ZoneReport, ...]:
         """Every sensor known."""
+        sensors = ((zone, self._sensors[name]) for name, zone in self._zones.items())
         return tuple(
-            ZoneReport(
-                name=name,
-                domain=sensor.domain,
-                path=sensor.shown_path,
-                joules=zone.joules,
-                sampled_seconds=zone.sampled_seconds,
-                read_seconds=zone.read_seconds,
-                broken_seconds=zone.broken_seconds,
-                standing=zone.is_standing,
-                sensor=f"{sensor.driver} {sensor.label}",
-                kind=sensor.kind,
-                read_errors=dict(zone.read_errors),
-                rejected=dict(zone.counter.rejected),
-            )
-            for name, zone in self._zones.items()
-            for sensor in (self._sensors[name],)
+            zone.report(one.zone, one.domain, one.shown_path, f"{one.driver} {one.label}", one.kind)
+            for zone, one in sensors
         )
 
     def settled_joules(self, zone: str, seconds: float) -> float | None:

@@ -6,6 +6,7 @@ from collections import Counter
 
 from advisor.energy.counter import EnergyCounter
 from advisor.energy.explanations import Bounds
+from advisor.energy.source import ZoneReport
 from advisor.energy.zones import ZoneReadError
 
 
@@ -64,6 +65,23 @@ class Integrator:
     def errors(self) -> int:
         """Values that could not be read or were left out."""
         return self.read_errors.total() + self.counter.rejected.total()
+
+    def report(self, name: str, domain: str, path: str, sensor: str, kind: str) -> ZoneReport:
+        """As a zone of the machine; the names are its own."""
+        return ZoneReport(
+            name=name,
+            domain=domain,
+            path=path,
+            joules=self.joules,
+            sampled_seconds=self.sampled_seconds,
+            read_seconds=self.read_seconds,
+            broken_seconds=self.broken_seconds,
+            standing=self.is_standing,
+            sensor=sensor,
+            kind=kind,
+            read_errors=dict(self.read_errors),
+            rejected=dict(self.counter.rejected),
+        )
 
     def take(self, value: tuple[int, float] | ZoneReadError) -> None:
         """One value and the monotonic time of its read, or why there is none."""

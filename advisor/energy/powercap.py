@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -75,11 +76,8 @@ class _Register:
             self.counter.restore(saved_register)
         self.passed_on = self.counter.microjoules
         """What the zone has taken over of the counter."""
-
-    def serve(self, zone: Zone) -> None:
-        """The register is listed again; its limits may have changed."""
-        self.zone = zone
-        self.counter.bounds = zone.bounds
+        self.compared_seconds = -math.inf if self.restored_seconds is None else self.restored_seconds
+        """Until when the other register's joules were known when this one's were set against them."""
 
     def take(self, reading: _Reading, slept: float) -> None:
         self.counter.observe(*reading, slept)
@@ -94,9 +92,16 @@ class _Register:
         """Another register has brought ``step`` microjoules of the zone, until a moment."""
         if self.counter.began_again:
             self.counter.began_again, self.passed_on = False, 0
-        joules = None if until_seconds is None else self.counter.settled_joules(until_seconds)
-        # one that could not be read, or is in doubt, will bring them once more when it can
-        self.passed_on = max(self.passed_on + step if joules is None else round(joules * 1e6), self.passed_on)
+        if self.counter.final_seconds is None:
+            return  # never read: what it will bring begins then
+        self.passed_on += step
+        # what both count since they were compared is the same, but for what one of them has lost
+        lost_seconds = self.counter.broken_seconds or 0.0
+        if until_seconds is None or not self.compared_seconds < lost_seconds <= until_seconds:
+            return
+        joules = self.counter.settled_joules(until_seconds)
+        if joules is not None:
+            self.passed_on, self.compared_seconds = round(joules * 1e6), until_seconds
 
 
 class _Tracked:
@@ -119,14 +124,15 @@ class _Tracked:
         self._saved = saved
         self._first_seconds: float | None = None
         self._is_counted_as_standing = False
+        self._until_seconds: float | None = None
 
     def list(self, zones: Sequence[Zone]) -> None:
         """The zones that show this counter now, the preferred first."""
         registers = {register.zone.entry: register for register in self.registers}
         self.is_present = bool(zones)
         for zone in zones:
-            if zone.entry in registers:
-                registers[zone.entry].serve(zone)
+            if (register := registers.get(zone.entry)) is not None:
+                register.zone, register.counter.bounds = zone, zone.bounds  # its limits may be others
             else:
                 self.registers.append(_Register(zone, self._saved))
 
@@ -134,7 +140,7 @@ class _Tracked:
         self, readings: Mapping[str, _Reading | ZoneReadError], now: float, slept: float
     ) -> _Reading | None:
         """Put this round's readings into the counters; that of the register that serves."""
-        fresh: list[_Register] = []
+        fresh: dict[_Register, _Reading] = {}
         failures: list[str] = []
         for register in self.registers:
             reading = readings.get(register.zone.path, _HANGS)
@@ -142,25 +148,20 @@ class _Tracked:
                 failures.append(reading.reason)
             else:
                 register.take(reading, slept)
-                fresh.append(register)
-        self._choose(fresh)
-        serving = self.serving
-        if serving is not None and serving in fresh:
-            self._advance(serving)
-        latest = self._latest(readings, self.serving or next(iter(fresh), None))
+                fresh[register] = reading
+        if self.serving not in fresh:
+            moving = (register for register in fresh if register.counter.moved_seconds is not None)
+            self.serving = next(moving, self.serving)
+        if self.serving is None:
+            latest = next(iter(fresh.values()), None)
+        elif (latest := fresh.get(self.serving)) is not None:
+            self._advance(self.serving)
         if latest is not None:
             self.read_seconds = latest[1]
         if not fresh:
             self.read_errors[failures[0] if failures else "missing"] += 1
         self._look_whether_it_stands(now, bool(fresh))
         return latest
-
-    def _choose(self, fresh: Sequence[_Register]) -> None:
-        if self.serving in fresh:
-            return
-        moving = [register for register in fresh if register.counter.moved_seconds is not None]
-        if moving:
-            self.serving = moving[0]
 
     def _advance(self, serving: _Register) -> None:
         if serving.counter.began_again:
@@ -169,17 +170,16 @@ class _Tracked:
         step = max(serving.counter.microjoules - serving.passed_on, 0)
         self.microjoules += step
         serving.passed_on += step
-        self.shown = max(self.shown, self.microjoules + serving.counter.ahead_microjoules)
+        # another register may have brought more than this one has counted by now
+        ahead = serving.counter.microjoules + serving.counter.ahead_microjoules - serving.passed_on
+        self.shown = max(self.shown, self.microjoules + max(ahead, 0))
         until_seconds = None if serving.counter.is_resuming else serving.counter.final_seconds
+        if until_seconds is not None:
+            serving.compared_seconds = until_seconds
+            self._until_seconds = max(until_seconds, self._until_seconds or until_seconds)
         for register in self.registers:
             if register is not serving:
                 register.pass_on(step, until_seconds)
-
-    def _latest(
-        self, readings: Mapping[str, _Reading | ZoneReadError], register: _Register | None
-    ) -> _Reading | None:
-        reading = readings.get(register.zone.path, _HANGS) if register is not None else _HANGS
-        return None if isinstance(reading, ZoneReadError) else reading
 
     def _look_whether_it_stands(self, now: float, is_read: bool) -> None:
         if self._first_seconds is None and is_read:
@@ -205,6 +205,11 @@ class _Tracked:
     @property
     def counter(self) -> EnergyCounter:
         return self.register.counter
+
+    @property
+    def sampled_seconds(self) -> float | None:
+        """Until when the joules are counted: one that takes over may be in doubt since long before."""
+        return self.counter.final_seconds if self._until_seconds is None else self._until_seconds
 
     def save(self) -> SavedZone:
         saved = {
@@ -300,7 +305,7 @@ class PowercapSource(Source):
                 path=zone.register.zone.shown_path,
                 joules=zone.microjoules / 1e6,
                 shown_joules=zone.shown / 1e6,
-                sampled_seconds=zone.counter.final_seconds,
+                sampled_seconds=zone.sampled_seconds,
                 read_seconds=zone.read_seconds,
                 broken_seconds=zone.counter.broken_seconds,
                 role="mirror" if name in mirrors else "counted",
@@ -312,8 +317,8 @@ class PowercapSource(Source):
                 # of all its registers, so that they do not fall when another one serves
                 wraps=max(register.counter.wraps for register in zone.registers),
                 possible_missed_wraps=max(r.counter.possible_missed_wraps for r in zone.registers),
-                read_errors=dict(zone.read_errors) if zone.read_errors else _NONE,
-                rejected=_rejected(zone) or _NONE,
+                read_errors=dict(zone.read_errors) or _NONE,
+                rejected=dict(sum((r.counter.rejected for r in zone.registers), Counter())) or _NONE,
             )
             for name, zone in self._tracked.items()
         ]
@@ -333,7 +338,7 @@ class PowercapSource(Source):
         """See `Source.settled_joules`."""
         tracked = self._tracked[zone]
         joules = tracked.counter.settled_joules(seconds)
-        return None if joules is None else joules + tracked.microjoules / 1e6 - tracked.counter.joules
+        return None if joules is None else joules + (tracked.microjoules - tracked.register.passed_on) / 1e6
 
     def longest_interval_seconds(self) -> float | None:
         """A quarter of the shortest time in which a register can come round."""
@@ -359,10 +364,6 @@ def _unread(zone: Zone, twin_of: str | None, read_errors: Mapping[str, int] = _N
     )
 
 
-def _rejected(zone: _Tracked) -> dict[str, int]:
-    return dict(sum((register.counter.rejected for register in zone.registers), Counter()))
-
-
 def _joules(microjoules: int | None) -> float | None:
     return None if microjoules is None else microjoules / 1e6
 
@@ -384,31 +385,25 @@ def describe(sysfs: str = "/sys", procfs: str = "/proc", patience: Patience | No
     finder = ZoneFinder(sysfs, procfs, patience)
     listed = finder.find()
     paths = [zone.path for zone in listed]
-    first = patience.each(lambda path: _read(path, time.monotonic), paths)
-    readings = dict(first)
+    readings: dict[str, _Reading | ZoneReadError] = dict.fromkeys(paths, _HANGS)
+    readings |= patience.each(lambda path: _read(path, time.monotonic), paths)
+    standing = {path: one[0] for path, one in readings.items() if isinstance(one, tuple)}
     end = time.monotonic() + _LOOK_SECONDS
-    while (
-        standing := [p for p in paths if _stands(first.get(p), readings.get(p))]
-    ) and time.monotonic() < end:
+    while standing and time.monotonic() < end:
         wait_seconds(_MOVES_SECONDS)
         readings |= patience.each(lambda path: _read(path, time.monotonic), standing)
+        looks = ((path, raw, readings[path]) for path, raw in standing.items())
+        standing = {path: raw for path, raw, one in looks if isinstance(one, tuple) and one[0] == raw}
     readings |= dict.fromkeys(standing, ZoneReadError("standing"))
-    zones = tuple(_status(zone, readings.get(zone.path, _HANGS)) for zone in listed)
+    failed = {path: {one.reason: 1} for path, one in readings.items() if isinstance(one, ZoneReadError)}
+    zones = tuple(_unread(zone, zone.twin_of, failed.get(zone.path, _NONE)) for zone in listed)
     advice = [*_advice(zones, sysfs), *_nameless_advice(finder.nameless)]
     return PowercapStatus(zones, tuple(advice))
-
-
-def _stands(first: _Reading | ZoneReadError | None, last: _Reading | ZoneReadError | None) -> bool:
-    return isinstance(first, tuple) and isinstance(last, tuple) and first[0] == last[0]
 
 
 def _nameless_advice(nameless: Mapping[str, Counter[str]]) -> list[str]:
     listed = [f"{entry} ({', '.join(errors)})" for entry, errors in nameless.items()]
     return [f"left out because their names are not readable: {', '.join(listed)}"] if listed else []
-
-
-def _status(zone: Zone, reading: _Reading | ZoneReadError) -> ZoneReport:
-    return _unread(zone, zone.twin_of, {reading.reason: 1} if isinstance(reading, ZoneReadError) else _NONE)
 
 
 _PERMISSION = (

@@ -20,18 +20,18 @@ import math
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from advisor.common.regular_file import read_input, read_regular
 from advisor.energy.integrator import Integrator
 from advisor.energy.sampler import Sampler
 from advisor.energy.source import Clock, Source, SourceName, ZoneReport
-from advisor.energy.zones import ZoneReadError
+from advisor.energy.zones import ZoneReadError, reason_of
 from advisor.errors import EnergyError, InputError
 
 ZONE = "psys_redfish"
@@ -130,7 +130,7 @@ class RedfishClient:
         ------
         RedfishError
             For ``timeout``, ``unreachable``, ``tls``, ``auth``, ``http``, ``malformed``, ``no_meter`` or
-            ``zero``.
+            ``zero``; where the password cannot be read, for ``permission``, ``missing`` or ``io``.
         """
         if self._meter is None:
             self._meter = self._find()
@@ -189,6 +189,16 @@ class RedfishClient:
             if link is not None:
                 yield link
 
+    def _password(self) -> bytes:
+        """Read for every question: it may be replaced."""
+        config = self._config
+        if config.password_file is None:
+            return (config.password or "").encode()
+        try:
+            return read_regular(config.password_file).strip()
+        except OSError as exc:
+            raise RedfishError(reason_of(exc)) from None
+
     def _get(self, path: str) -> Mapping[str, Any]:
         from requests import Request
         from requests.auth import HTTPBasicAuth
@@ -196,12 +206,9 @@ class RedfishClient:
         from advisor.common.http import HttpError, fetch
 
         config = self._config
-        password = config.password
+        auth = HTTPBasicAuth(config.username.encode(), self._password())
+        request = Request("GET", f"{config.url.rstrip('/')}{path}", auth=auth)
         try:
-            if config.password_file is not None:
-                password = read_regular(config.password_file).decode().strip()
-            auth = HTTPBasicAuth(config.username.encode(), (password or "").encode())
-            request = Request("GET", f"{config.url.rstrip('/')}{path}", auth=auth)
             answer = fetch(self._session, request, config.timeout_seconds, _MOST_BYTES)
         except HttpError as exc:
             raise RedfishError(_REASONS.get(exc.kind, exc.kind)) from None
@@ -228,10 +235,6 @@ def _at(value: object, *names: str) -> object:
     return value
 
 
-def _metrics(resource: Mapping[str, Any]) -> object:
-    return _at(resource, "PowerWatts", "Reading")
-
-
 def _power_control(resource: Mapping[str, Any]) -> object:
     """The control of the whole: some services list those of processors and memory after it."""
     controls = resource.get("PowerControl")
@@ -250,11 +253,11 @@ def _is_part(control: Mapping[str, Any]) -> bool:
     return bool(_PART.search(str(control.get("Name", "")))) or context in _PART_CONTEXTS
 
 
-def _sensor(resource: Mapping[str, Any]) -> object:
-    return resource.get("Reading") if resource.get("ReadingType") in (None, "Power") else None
-
-
-_READERS = {"EnvironmentMetrics": _metrics, "Power": _power_control, "Sensor": _sensor}
+_READERS: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
+    "EnvironmentMetrics": lambda metrics: _at(metrics, "PowerWatts", "Reading"),
+    "Power": _power_control,
+    "Sensor": lambda it: it.get("Reading") if it.get("ReadingType") in (None, "Power") else None,
+}
 
 
 def _positive(value: object) -> float:
@@ -318,18 +321,5 @@ class RedfishSource(Source):
     def report(self) -> tuple[ZoneReport, ...]:
         """The one zone."""
         with self._lock:
-            return (
-                ZoneReport(
-                    name=ZONE,
-                    domain="psys",
-                    path="redfish",
-                    joules=self._zone.joules,
-                    sampled_seconds=self._zone.sampled_seconds,
-                    read_seconds=self._zone.read_seconds,
-                    broken_seconds=self._zone.broken_seconds,
-                    sensor="redfish",
-                    kind="instant",
-                    interval_seconds=self._interval,
-                    read_errors=dict(self._zone.read_errors),
-                ),
-            )
+            zone = self._zone.report(ZONE, "psys", "redfish", "redfish", "instant")
+        return (structs.replace(zone, interval_seconds=self._interval),)

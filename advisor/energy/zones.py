@@ -89,19 +89,20 @@ def _read(path: str) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as exc:
-        raise ZoneReadError(_reason(exc)) from exc
+        raise ZoneReadError(reason_of(exc)) from exc
     try:
         mode = os.fstat(descriptor).st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             raise ZoneReadError("blocked")  # a pipe or a device could wait for ever
         return os.read(descriptor, _LONGEST_FILE)
     except OSError as exc:
-        raise ZoneReadError(_reason(exc)) from exc
+        raise ZoneReadError(reason_of(exc)) from exc
     finally:
         os.close(descriptor)
 
 
-def _reason(exc: OSError) -> str:
+def reason_of(exc: OSError) -> str:
+    """Why a file gave nothing, as a label value."""
     if isinstance(exc, PermissionError):
         return "permission"
     if isinstance(exc, (FileNotFoundError, NotADirectoryError)):

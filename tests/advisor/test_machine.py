@@ -165,6 +165,12 @@ def test_an_intel_part_without_the_flag_is_no_guest(tmp_path: Path) -> None:
         ("Hetzner", "vServer", True),
         ("Apple Inc.", "Apple Virtualization Generic Platform", True),
         ("GIGABYTE", "R272-P30-JG", False),
+        # what libvirt's managers name themselves, and machines whose names only hold the letters
+        ("oVirt", "RHEL-AV", True),
+        ("KubeVirt", "None", True),
+        ("Microsoft Corporation", "Virtual Machine", True),
+        ("XENON Systems", "Radon Duo", False),
+        ("Virtium", "StorFly", False),
     ],
 )
 def test_arm_is_told_by_its_firmware(tmp_path: Path, vendor: str, product: str, virtual: bool) -> None:

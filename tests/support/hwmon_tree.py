@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["gpu_device", "hwmon_device"]
+__all__ = ["device_at", "gpu_device", "hwmon_device"]
 
 
 def hwmon_device(root: Path, number: int, driver: str, *, below: str = "", **files: object) -> Path:
@@ -26,16 +26,19 @@ def gpu_device(
     **files: object,
 ) -> Path:
     """The sensors of a card at a PCI address, to which the class links; ``card``: its own files."""
-    pci = root / "devices/pci0000:00" / address
-    folder = pci / f"hwmon/hwmon{number}"
-    (folder).mkdir(parents=True)
+    folder = device_at(root, number, driver, f"pci0000:00/{address}", **files)
+    _write(folder.parent.parent, card or {})
+    return folder
+
+
+def device_at(root: Path, number: int, driver: str, place: str, **files: object) -> Path:
+    """The sensors of the device at a place below ``devices``, to which the class links."""
+    folder = root / "devices" / place / f"hwmon/hwmon{number}"
+    folder.mkdir(parents=True)
     (folder / "device").symlink_to("../..")
     (root / "class/hwmon").mkdir(parents=True, exist_ok=True)
-    (root / f"class/hwmon/hwmon{number}").symlink_to(
-        f"../../devices/pci0000:00/{address}/hwmon/hwmon{number}"
-    )
+    (root / f"class/hwmon/hwmon{number}").symlink_to(f"../../devices/{place}/hwmon/hwmon{number}")
     _write(folder, {"name": driver} | files)
-    _write(pci, card or {})
     return folder
 
 

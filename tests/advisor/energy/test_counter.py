@@ -420,3 +420,17 @@ def test_a_wrap_of_a_register_that_leaps_is_told_from_a_set_back() -> None:
     ]
     assert watched(counter, values)[-1] == pytest.approx(28 * 6.0, abs=6.0)
     assert (counter.wraps, counter.broken_seconds) == (1, None)
+
+
+@pytest.mark.parametrize("every", [5, 10])
+@pytest.mark.parametrize("seconds", [0.1, 0.2, 0.5])
+def test_leaps_under_fast_readings_do_not_make_all_of_them_doubtful(seconds: float, every: int) -> None:
+    """30 W for a minute, and one value in five or ten 696 J ahead: all was held false, for ever."""
+    counter, joules = EnergyCounter(RANGE_UJ, Bounds(580.0, doubt="everything")), 0.0
+    for number in range(round(60 / seconds)):
+        joules += 30.0 * seconds
+        ahead = 696.0 if number % every == every - 1 else 0.0
+        counter.observe(round((1000.0 + joules + ahead) * 1e6), number * seconds)
+        assert counter.joules <= joules
+    # what was drawn before the first value, and in the last seconds, is not counted yet
+    assert counter.joules == pytest.approx(1800.0, abs=5 * 30.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from advisor.energy.meter import Meter, MeterReading, host_joules, open_meter
 from advisor.energy.powercap import PowercapSource
 from advisor.errors import InputError
 from tests.support.clock import FakeClock
-from tests.support.hwmon_tree import hwmon_device
+from tests.support.hwmon_tree import device_at, hwmon_device
 from tests.support.powercap_tree import PowercapTree
 
 
@@ -262,3 +263,50 @@ def test_ampere_lts_kernel_186_a_soc_is_its_cores_and_its_rest(tmp_path: Path) -
     clock.advance(1.0)
     source.sample(clock)
     assert host_joules({zone.name: zone.joules for zone in source.report()}) == pytest.approx(48.18)
+
+
+def test_sensors_that_get_other_numbers_stay_what_they_were(tmp_path: Path) -> None:
+    """Two supplies of 10 W and 100 W whose driver is loaded again: the class numbers them the other way
+    round, and gives the first one's number to a disk of 3 kW that no rule knows."""
+
+    def supply(number: int, place: str, watts: int) -> None:
+        files = {"power1_label": "power total", "power1_input": watts * 1_000_000}
+        device_at(tmp_path, number, "corsairpsu", place, **files)
+
+    def sampled(seconds: int) -> dict[str, float]:
+        for _ in range(seconds):
+            clock.advance(1.0)
+            source.sample(clock)
+        return {zone.name: zone.joules for zone in source.report()}
+
+    supply(3, "usb1/1-1", 10)
+    supply(4, "usb1/1-2", 100)
+    clock, source = FakeClock(), HwmonSource(str(tmp_path))
+    source.sample(clock)
+    assert sampled(5) == pytest.approx({"psys_0": 50.0, "psys_1": 500.0})
+    for number, place in ((3, "usb1/1-1"), (4, "usb1/1-2")):
+        (tmp_path / f"class/hwmon/hwmon{number}").unlink()
+        shutil.rmtree(tmp_path / f"devices/{place}")
+    device_at(tmp_path, 3, "drivetemp", "ata1", power1_input=3_000_000_000, power1_label="power total")
+    supply(5, "usb1/1-2", 100)
+    supply(6, "usb1/1-1", 10)
+    before = sampled(40)
+    assert before["psys_0"] < 50.0 + 40 * 10.0
+    after = sampled(10)
+    assert [after[zone] - before[zone] for zone in ("psys_0", "psys_1")] == pytest.approx([100.0, 1000.0])
+
+
+def test_another_kind_of_sensor_does_not_go_on_with_a_zone(tmp_path: Path) -> None:
+    """A power of 10 W, and after a kernel module was changed a counter: it was integrated as watts."""
+    device = device_at(tmp_path, 0, "ibmpowernv", "opal", power1_label="System", power1_input=10_000_000)
+    clock, source = FakeClock(), HwmonSource(str(tmp_path))
+    for second in range(40):
+        if second == 3:
+            (device / "power1_input").unlink()
+            (device / "energy1_label").write_text("System\n")
+        if second >= 3:
+            (device / "energy1_input").write_text(f"{10**12 + second * 20_000_000}\n")
+        source.sample(clock)
+        clock.advance(1.0)
+    zones = {zone.name: (zone.kind, zone.joules) for zone in source.report()}
+    assert zones == {"psys_0": ("instant", 20.0), "psys_1": ("counter", pytest.approx(20.0 * 9))}

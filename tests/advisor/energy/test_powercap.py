@@ -140,8 +140,9 @@ def test_mmio_alone_is_counted(driven: Driven) -> None:
 def test_a_twin_that_takes_over_goes_on_from_its_own_value(driven: Driven) -> None:
     """The msr zone drew 50 J and goes; the mmio zone, whose register reads 400 J more, draws another 20 J."""
     driven.tree.add("intel-rapl:0", "package-0")
-    twin = driven.tree.add("intel-rapl-mmio:0", "package-0", start_uj=450_000_000)
+    twin = driven.tree.add("intel-rapl-mmio:0", "package-0", start_uj=400_000_000)
     driven.tick()
+    twin.add(50.0)
     driven.tick(p0=50.0)
     driven.tree.remove("intel-rapl:0")
     driven.tick(10.0)

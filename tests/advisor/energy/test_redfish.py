@@ -201,6 +201,16 @@ def test_a_wrong_password_is_told_and_nobody_at_the_address_too() -> None:
     assert told.value.reason == "unreachable"
 
 
+@pytest.mark.parametrize(("place", "reason"), [("gone", "missing"), (".", "io")])
+def test_a_password_that_cannot_be_read_is_no_service_that_cannot_be_reached(
+    tmp_path: Path, place: str, reason: str
+) -> None:
+    config = RedfishConfig(url="https://bmc.invalid", username="u", password_file=str(tmp_path / place))
+    with pytest.raises(RedfishError) as told:
+        RedfishClient(config).watts()
+    assert told.value.reason == reason
+
+
 def test_a_certificate_that_nobody_vouches_for_is_refused_and_its_authority_accepted(tmp_path: Path) -> None:
     folder = certificates(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
