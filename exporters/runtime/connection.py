@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import ssl
 from http import HTTPStatus
@@ -33,6 +34,7 @@ MAX_CONNECTIONS = 512
 MAX_PIPELINED = 100
 _PIECE_BYTES = 4096
 """A header is found too large at its end, or so many bytes too late."""
+_ORIGIN = re.compile(rb"^https?://[^/?#]*/?(.*)", re.IGNORECASE)
 
 
 class _RefusedError(Exception):
@@ -127,7 +129,7 @@ class BoundedConnection(HttpToolsProtocol):
                 # whatever the parser keeps to itself of it
                 self._header_bytes += len(piece)
                 if self._header_bytes >= HEADER_BYTES:
-                    self._refuse(431, "request header too large")
+                    self._refuse(431, f"request header over {HEADER_BYTES >> 10} KiB")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -147,6 +149,8 @@ class BoundedConnection(HttpToolsProtocol):
         # chunks ends in fields, which the parser would keep whatever their length
         chunked = any(name == b"transfer-encoding" for name, _ in self.headers)
         last = self.expect_100_continue or self.parser.should_upgrade() or chunked
+        # a proxy may name the host as well, in which uvicorn takes no underscore, and leave out the path
+        self.url = _ORIGIN.sub(rb"/\1", self.url)
         super().on_headers_complete()
         if last:
             self.cycle.keep_alive = False

@@ -64,9 +64,6 @@ class Family:
         """This family of no labels with its one value."""
         return self([((), value)])
 
-    def __repr__(self) -> str:
-        return f"Family({self.name!r}, {self.kind!r})"
-
 
 def _bounded(value: str) -> str:
     return value if len(value) <= _MOST_LETTERS else f"{value[:_MOST_LETTERS]}..."

@@ -117,8 +117,9 @@ class Web:
         """
         if self.path is None:
             return False
-        config = read_web_config(self.path)
-        contents = {path: read_input(path) for path in (self.path, *config.files)}
+        content = read_input(self.path)
+        config = web_config(self.path, content)
+        contents = {self.path: content} | {path: read_input(path) for path in config.files}
         is_written, self._seen = at_once or contents == self._seen, contents
         if contents == self._contents or not is_written:
             return False
@@ -188,8 +189,8 @@ class _Section:
         return path
 
 
-def read_web_config(path: Path) -> WebConfig:
-    """Read and check the file. File names in it are relative to its folder.
+def web_config(path: Path, content: bytes) -> WebConfig:
+    """Check the file's content. File names in it are relative to its folder.
 
     Raises
     ------
@@ -201,7 +202,7 @@ def read_web_config(path: Path) -> WebConfig:
 
     problems: list[str] = []
     try:
-        document = parse_yaml(read_input(path))
+        document = parse_yaml(content)
     except YamlError as exc:
         place = f" at line {exc.line}" if exc.line is not None else ""
         # the parser's own words may show a part of a password's hash

@@ -297,6 +297,24 @@ def test_an_upgrade_is_not_offered() -> None:
     assert run(lambda listener: exchange(listener, data)).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        (b"http://host/health", b"200"),
+        (b"http://docker_stats:9501/health", b"200"),
+        (b"HTTP://[::1]:9501/health?a=b", b"200"),
+        (b"http://host", b"200"),
+        (b"http://host:80?collect[]=big", b"200"),
+        (b"http://docker_stats:9501/nothing", b"404"),
+        (b"http://host//health", b"404"),
+        (b"//host/health", b"404"),
+    ],
+)
+def test_a_request_that_names_the_host_is_for_its_path(target: bytes, status: bytes) -> None:
+    """RFC 9112, 3.2.2: what a proxy may send, every server has to take."""
+    assert requests(b"GET " + target + b" HTTP/1.1\r\nHost: a\r\n\r\n")[9:12] == status
+
+
 def test_many_small_fields_are_a_large_header_too() -> None:
     """The limit counts what is sent: 4 000 fields of five bytes each are 20 000, their letters 8 000."""
     fields = b"a:b\r\n"

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.errors import InputError
-from exporters.runtime.web_config import Web, read_web_config, ssl_context
+from exporters.runtime import web_config
+from exporters.runtime.web_config import Web, WebConfig, ssl_context
 
 # bcrypt of "watt", cost 4
 HASH = "$2b$04$O68uofYuGj9oZgAxSfAbA.dCPizdZ3r47RjVCRZXAQzmQpEUg3XE2"
@@ -36,6 +37,10 @@ def config(folder: Path, text: str) -> Path:
     path = folder / "web.yml"
     path.write_text(text)
     return path
+
+
+def read_web_config(path: Path) -> WebConfig:
+    return web_config.web_config(path, path.read_bytes())
 
 
 def refusal(folder: Path, text: str) -> str:
@@ -158,6 +163,26 @@ def test_a_file_that_is_being_written_changes_nothing_until_it_stays(tmp_path: P
     assert not web.reload()
     assert list(web.passwords.users) == ["alice"]
     assert web.reload()
+    assert list(web.passwords.users) == ["bob"]
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its former content would be in force for as long as the new one stays."""
+    path = config(tmp_path, f"basic_auth_users: {{alice: '{HASH}'}}")
+    parse = web_config.web_config
+
+    def slowly(path: Path, content: bytes) -> WebConfig:
+        parsed = parse(path, content)
+        config(tmp_path, f"basic_auth_users: {{bob: '{HASH}'}}")
+        return parsed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(web_config, "web_config", slowly)
+        web = Web(path)
+    web.reload()
+    web.reload()
     assert list(web.passwords.users) == ["bob"]
 
 

@@ -103,6 +103,20 @@ def test_the_rules_are_evaluated(up: Up) -> None:
         wait_until(lambda: client.query("scenario:results_energy_joules:per_video_minute"))
 
 
+def test_a_second_one_in_its_folder_is_refused_and_changes_nothing(up: Up) -> None:
+    """Two Prometheus servers over one database would spoil it; not all of them lock it."""
+    config = (up.state / "prometheus" / "prometheus.yml").read_bytes()
+    *ports, prometheus = free_ports(len(EXPORTERS) + 1)
+    chosen = [f"--port={name}={port}" for name, port in zip(EXPORTERS, ports, strict=True)]
+    command = [sys.executable, "-m", "wattframe", "up", *chosen, "--prometheus-port", str(prometheus)]
+    done = subprocess.run(
+        [*command, "--state-dir", str(up.state)], cwd=up.state, capture_output=True, text=True, check=False
+    )
+    said = f"wattframe up: another wattframe up runs in {up.state}: choose another --state-dir\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+    assert (up.state / "prometheus" / "prometheus.yml").read_bytes() == config
+
+
 def test_one_signal_ends_it_with_all_its_children(up: Up) -> None:
     children = Path(f"/proc/{up.process.pid}/task/{up.process.pid}/children").read_text().split()
     assert len(children) == len(EXPORTERS) + 1

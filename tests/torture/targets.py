@@ -44,7 +44,7 @@ from advisor.quality.pairs import read_pairs
 from advisor.quality.settings import QualitySettings
 from advisor.regression.registry import FEATURES_VERSION, Manifest, latest_manifests
 from advisor.results import Run, parse_run
-from exporters.runtime.web_config import read_web_config, ssl_context
+from exporters.runtime import web_config as exporters_web_config
 from runner.batch import read_batch
 from tests.support.cgroup_tree import cpu_seconds
 
@@ -142,9 +142,9 @@ def web_config(data: bytes) -> None:
     """The web configuration, with certificate files beside it that are none."""
     for name in ("a.crt", "a.key"):
         _file(f"web/{name}", b"no certificate")
-    config = read_web_config(_file("web/web.yml", data))
+    config = exporters_web_config.web_config(_file("web/web.yml", data), data)
     if config.tls is not None:
-        ssl_context(config.tls)
+        exporters_web_config.ssl_context(config.tls)
 
 
 def powercap(data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Annotated
 import msgspec
 import typer
 
-from advisor.errors import InputError
+from advisor.common.atomic import locked
+from advisor.errors import InputError, WorkError
 from exporters.catalogue import EXPORTERS
 from wattframe.commands.arguments import Json, ModelsDir, application
 from wattframe.console import note, print_table
@@ -73,35 +75,31 @@ def up(
         environment["REGION"] = region
     services = exporter_services(parse_ports(port or (), port_offset), host=host, environment=environment)
     how = prometheus.find(with_prometheus)
-    if how is not None:
-        if scrape_interval is not None and scrape_interval > _LONGEST_FOR_RULES_SECONDS:
-            note(
-                "up",
-                "alerts and dashboards need a shorter --scrape-interval: two samples in five minutes",
+    if scrape_interval is not None and how is not None and scrape_interval > _LONGEST_FOR_RULES_SECONDS:
+        note("up", "alerts and dashboards need a shorter --scrape-interval: two samples in five minutes")
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locked(state / "lock", wait=False))
+        except BlockingIOError as exc:
+            raise WorkError(f"another wattframe up runs in {state}: choose another --state-dir") from exc
+        if how is not None:
+            addresses = {s.name: s.address for s in services}
+            addresses["prometheus"] = reached_at(host, prometheus_port)
+            config = prometheus.configuration(
+                addresses, interval_seconds=scrape_interval, rules=prometheus.rules_pattern()
             )
-        addresses = {s.name: s.address for s in services} | {"prometheus": reached_at(host, prometheus_port)}
-        config = prometheus.configuration(
-            addresses, interval_seconds=scrape_interval, rules=prometheus.rules_pattern()
-        )
-        services.append(
-            prometheus.service(how, state / "prometheus", config, host=host, port=prometheus_port)
-        )
-    check_ports(services)
-    supervisor = Supervisor(services, logs, partial(note, "up"))
-    note("up", f"starting {len(services)} services; logs under {logs}")
-    for name, exporter in EXPORTERS.items():
-        if not installed(name):
-            needs = exporter.needs
-            note(
-                "up",
-                f"{name} left out: it needs the package {needs} (pip install '.[{needs}]' in the checkout)",
+            services.append(
+                prometheus.service(how, state / "prometheus", config, host=host, port=prometheus_port)
             )
-    if how is None and with_prometheus != "none":
-        note(
-            "up",
-            "no Prometheus on PATH and no Docker engine to run it: only the exporters start",
-        )
-    return supervisor.run(lambda: _ready(services, json_))
+        check_ports(services)
+        note("up", f"starting {len(services)} services; logs under {logs}")
+        for name, exporter in EXPORTERS.items():
+            if not installed(name):
+                install = f"pip install '.[{exporter.needs}]' in the checkout"
+                note("up", f"{name} left out: it needs the package {exporter.needs} ({install})")
+        if how is None and with_prometheus != "none":
+            note("up", "no Prometheus on PATH and no Docker engine to run it: only the exporters start")
+        return Supervisor(services, logs, partial(note, "up")).run(lambda: _ready(services, json_))
 
 
 def _ready(services: list[Service], as_json: bool) -> None:
