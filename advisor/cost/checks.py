@@ -44,17 +44,15 @@ _PLAUSIBLE_USD = {
     "kWh": (0.0, 2.0),
     "kWh at a moment": (0.0, 5.0),
     "CPU hour": (4e-5, 10.0),
-    "GPU hour": (2e-3, 1000.0),
+    "GPU hour": (6e-4, 1000.0),
     "hour": (3e-4, 1000.0),
-    "GB": (0.0, 1.0),
+    "GB": (0.0, 4.0),
 }
 """Wholesale markets cap their price at 4 EUR/kWh day-ahead in the EU, 5 USD/kWh in Texas; contracts come to 1
 on islands with diesel alone. The hour is about ten times the dearest eight-GPU cloud instance, a CPU's a
 hundred times its usual price. At the other end, 15 USD for a single-board computer of four cores over five
-years are 0.00034 an hour, 90 USD for the smallest GPU 0.0021; the dearest single one is rented for 0.0017 a
-second. Delivery from the cloud costs up to 0.2 USD/GB, and 5 to 90 a TB."""
-_MOST_PER_KWH = 5.0
-"""In the currency's own unit, where that is more: also in a cheap hour it is above in hundredths."""
+years are 0.00034 an hour, 30 USD for an old GPU 0.00068; a T4 to an L40S are rented for 0.00016 to 0.00054 a
+second. Delivery from the cloud costs up to 0.2 USD/GB, by satellite some USD, and 5 to 90 a TB."""
 _LOWEST_PLAUSIBLE_USD = 1e-3
 """Of the highest price per kWh of a whole series: a dollar per MWh."""
 _SLIPS = {"kWh": ("MWh", 1000), "GB": ("TB", 1000)}
@@ -212,11 +210,13 @@ MWh (then 0.12) or in hundredths (then 1.2)? accept_unusual_prices keeps it
         if units is None or self.accept_unusual:
             return number
         least, most = (usd * units for usd in _PLAUSIBLE_USD[per])
-        most = max(most, _MOST_PER_KWH) if per == "kWh" else most
-        unit, factor = _SLIPS.get(per.split()[0], ("month", 730))
+        if per == "kWh":
+            # in hundredths a cheap hour too is above it
+            most = max(most, 5.0 * min(units, 1.0))
         if 0 < number < least:
             slip = f"below the plausible {least:g}: is it per second (then {number * 3600:g})?"
         elif abs(number) > most:
+            unit, factor = _SLIPS.get(per.split()[0], ("month", 730))
             slip = f"above the plausible {most:g}: is it per {unit} (then {number / factor:g})"
             slip += f" or in hundredths (then {number / 100:g})?"
         else:

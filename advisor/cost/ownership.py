@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from advisor.cost.checks import CheckedInputs, Kbps, Kg, Positive, Pue, Quantity, Ratio, Years, require_number
+from advisor.cost.checks import CheckedInputs, Kbps, Positive, Pue, Quantity, Ratio, Years, require_number
 from advisor.cost.formulas import HOURS_PER_YEAR, amortised_per_hour
 from advisor.errors import PricingError
 from advisor.results import Scenario, as_scenario, derived
@@ -40,7 +40,7 @@ class Machine(CheckedInputs, frozen=True, kw_only=True):
     """What the tariff takes for each hour of life, whatever is used."""
     streams: Positive = 1.0
     """Hours of video of one stream that an hour of use makes."""
-    embodied_kg: Kg | None = None
+    embodied_kg: Quantity | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

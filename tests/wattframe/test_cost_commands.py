@@ -605,7 +605,7 @@ def test_a_slip_or_a_setting_that_acts_on_nothing_is_refused(
         ),
         (
             ["tco", "--purchase-price", 1, "--mean-watts", 300, "--delivery-cost-per-gb", 85],
-            "85.0 USD per GB is above the plausible 1: is it per TB (then 0.085)",
+            "85.0 USD per GB is above the plausible 4: is it per TB (then 0.085)",
         ),
         (
             [

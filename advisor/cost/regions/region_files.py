@@ -83,9 +83,9 @@ def read_regions(path: str | os.PathLike[str], check: Checker | None = None) -> 
 
 
 def _base(name: str, spec: RegionSpec, known: dict[str, Region], check: Checker, field: str) -> Region:
-    """What the entry starts from: the region of that name, or the one it says it is like."""
-    names = {region_name.casefold(): region_name for region_name in known}
-    base = known.get(names.get(name.casefold(), ""))
+    """What the entry starts from: the region of that name (a country in capitals), or the one it is like."""
+    names = {called.casefold(): called for called, region in known.items() if region.provider != "country"}
+    base = known.get(name) or known.get(names.get(name.casefold(), ""))
     if spec.like is not None:
         base = known.get(find(spec.like, {**written_names(), **names}) or "")
         if base is None:

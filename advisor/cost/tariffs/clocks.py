@@ -10,15 +10,13 @@ from advisor.cost.checks import Checker, require_number
 
 _OF_THE_DAY_FIRST = re.compile(r"(\d\d)[./-](\d\d)[./-](\d{4}) (\d\d:\d\d(?::\d\d)?)")
 
-_OTHER_NUMBERS = re.compile(
-    r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([01]\d|2[0-4])?|[345]\d{4}(\.\d+)?"
-)
-"""A date without an offset, with its hour or not, and the days since 1900 of a spreadsheet; no seconds of
-1970 or 2033."""
+NO_SECONDS = re.compile(r"20[0-3]\d[01]\d[0-3]\d([0-2]\d)?|[345]\d{4}(\.\d+)?")
+"""A date without an offset, with its hour or not, and the days since 1900 of a spreadsheet. Some seconds of
+1970 and 2033 look so, but not all of a column."""
 
 
-def unix_seconds(text: str, check: Checker, field: str) -> float:
-    """The moment of an ISO 8601 text with an offset, until the year 8999, or of Unix seconds."""
+def unix_seconds(text: str, check: Checker, field: str, dates: bool = False) -> float:
+    """The moment of an ISO 8601 text with an offset, until the year 8999, or of seconds, not ``dates``."""
     text = text.strip()
     try:
         moment = datetime.datetime.fromisoformat(text)
@@ -26,7 +24,7 @@ def unix_seconds(text: str, check: Checker, field: str) -> float:
             return moment.timestamp()
     except ValueError:
         pass
-    if not re.fullmatch(r"-?\d+(\.\d+)?", text) or _OTHER_NUMBERS.fullmatch(text):
+    if dates or not re.fullmatch(r"-?\d+(\.\d+)?", text) or re.fullmatch(r"(19|20)\d{6}", text):
         problem = "expected ISO 8601 with an offset (2026-03-01T00:00:00+01:00) or Unix seconds"
         raise check.error(f"{problem}, found {text!r}", field)
     seconds = require_number(text, float, field=field, subject=check.subject)

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from advisor.cost.checks import Checker, Number
-from advisor.cost.tariffs.clocks import on_the_wall, unix_seconds
+from advisor.cost.tariffs.clocks import NO_SECONDS, on_the_wall, unix_seconds
 from advisor.cost.tariffs.rows import Row, is_hole
 from advisor.errors import PricingError
 
@@ -285,6 +285,7 @@ def _statements(
     clock = _CLOCKS.get({**form.facts, **cells["start"].facts}.get("clock", "").strip().upper())
     # by any other clock, a time needs its offset
     zone = ZoneInfo(clock) if clock else None
+    dates = all(NO_SECONDS.fullmatch(str(row.cell(cells["start"].name)).strip()) for row in rows)
 
     def moments(row: Row, of: str) -> list[float]:
         cell, place = row.cell(cells[of].name), row.place.format(cells[of].name)
@@ -292,7 +293,7 @@ def _statements(
             return on_the_wall(cell.partition(" - ")[0], zone, check, place)
         if form.ticks_per_second != 1:
             cell = check.convert(cell, Number, place) / form.ticks_per_second
-        return [unix_seconds(str(cell), check, place)]
+        return [unix_seconds(str(cell), check, place, dates)]
 
     for row, start in zip(rows, _one_after_another([moments(row, "start") for row in rows]), strict=True):
         name = next((name for name in values if not is_hole(row.get(name))), values[-1])

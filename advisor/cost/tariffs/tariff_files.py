@@ -160,7 +160,7 @@ def _marginal(spec: TiersSpec, check: Checker, dotted: str) -> float:
 
 
 def _with_fees(price: SourcedSchedule, spec: TariffSpec, check: Checker, dotted: str) -> SourcedSchedule:
-    for name, least in (("surcharge_percent", 1), ("vat_percent", 2)):
+    for name, least in (("surcharge_percent", 1), ("vat_percent", 1.28)):
         percent = getattr(spec, name)
         if 0 < percent < least and percent != 1 and not check.accept_unusual:
             problem = f"{percent:g} % is little: is it a share (then {100 * (percent % 1):g})?"

@@ -147,16 +147,16 @@ def test_cloud_shows_no_electricity_and_still_counts_energy_and_carbon() -> None
             {"instance_cost_per_hour": 2.4e-5, "mode": "cloud"},
             "instance_cost_per_hour: 2.4e-05 USD per hour is below the plausible 0.0003",
         ),
-        # what two providers ask for a second of an L4 and of a B200
-        ({"gpu_cost_per_hour": 0.000222}, "below the plausible 0.002: is it per second .then 0.7992"),
-        ({"gpu_cost_per_hour": 0.001736}, "below the plausible 0.002: is it per second .then 6.2496"),
-        # an hour's price that was divided by the hours of a month
-        ({"gpu_cost_per_hour": 0.001128}, "below the plausible 0.002"),
+        # what a provider asks for a second of an L4 and of an L40S
+        ({"gpu_cost_per_hour": 0.000222}, "below the plausible 0.0006: is it per second .then 0.7992"),
+        ({"gpu_cost_per_hour": 0.000542}, "below the plausible 0.0006: is it per second .then 1.9512"),
         # a cheap hour in Sweden: 45 öre
         (
             {"energy_cost_per_kwh": 45, "currency": "SEK"},
             "45.0 SEK per kWh is above the plausible 20: .* hundredths .then 0.45",
         ),
+        # 5 fils in Kuwait, where a dinar is more than 3 dollars
+        ({"energy_cost_per_kwh": 5, "currency": "KWD"}, "5.0 KWD per kWh is above the plausible 2: is it"),
         ({"embodied_kg": 1_300_000}, "embodied_kg: expected a number of at most 100000, found 1300000"),
         ({"energy_cost_per_kwh": "cheap"}, "found 'cheap'"),
         ({"energy_cost_per_kwh": True}, "found True"),
@@ -182,14 +182,20 @@ def test_a_price_that_cannot_be_meant_is_refused_by_field(options: dict[str, Any
 
 
 def test_hours_of_the_cheapest_machines_are_taken() -> None:
-    """Over 43 800 hours, 200 for an old server of 56 threads, 15 for a board computer, 90 for a GPU."""
+    """Over 43 800 hours, 200 for an old server of 56 threads, 15 for a board computer, 30 for an old GPU."""
     assert CostModel(cpu_cost_per_hour=200 / 43_800 / 56).prices.cpu_per_hour == pytest.approx(
         8.154e-5, rel=1e-3
     )
     assert CostModel(host_cost_per_hour=15 / 43_800).prices.machine_per_hour == pytest.approx(
         3.425e-4, rel=1e-3
     )
-    assert CostModel(gpu_cost_per_hour=90 / 43_800).prices.gpu_per_hour == pytest.approx(2.055e-3, rel=1e-3)
+    assert CostModel(gpu_cost_per_hour=30 / 43_800).prices.gpu_per_hour == pytest.approx(6.849e-4, rel=1e-3)
+
+
+def test_what_making_a_supercomputer_emitted_is_taken() -> None:
+    """5 000 t over four years of 8 760 hours."""
+    analysis = CostModel(energy_cost_per_kwh=0.1).get_tco_analysis(6e8, mean_watts=3e7, embodied_kg=5e6)
+    assert analysis.co2_embodied_grams_per_hour == pytest.approx(5e9 / 35_040)
 
 
 def test_every_mistake_is_named_at_once() -> None:

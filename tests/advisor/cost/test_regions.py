@@ -178,6 +178,15 @@ def test_the_case_of_a_region_that_is_known_does_not_matter_in_the_operators_fil
     assert regions.carbon_grams_per_kwh("eu-north-1") == regions.carbon_grams_per_kwh("zone") == 35.82
 
 
+def test_a_site_in_small_letters_is_not_the_country_of_that_code(tmp_path: Path) -> None:
+    """An operator's Perth is not in Peru; a country itself is in capitals there."""
+    path = tmp_path / "regions.yaml"
+    path.write_text("regions:\n  per: {price_per_kwh: 0.2}\n  DEU: {price_per_kwh: 0.3}\n")
+    regions = RegionalPricing(path)
+    assert (regions.region("per").name, regions.region("per").carbon) == ("per", None)
+    assert regions.carbon_grams_per_kwh("deu") == 344.14
+
+
 @pytest.mark.parametrize("entry", ["{price_per_kwh: 0.2}", "{like: DEU}"])
 def test_a_region_that_is_there_twice_is_refused(tmp_path: Path, entry: str) -> None:
     path = tmp_path / "regions.yaml"

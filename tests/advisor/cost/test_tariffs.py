@@ -461,6 +461,22 @@ def test_a_market_with_negative_prices_says_so(tmp_path: Path) -> None:
     assert value_at(read_tariff(path).schedule, 3600.0) == -0.05
 
 
+@pytest.mark.parametrize("start", [0, 2_001_009_600, 2_020_009_500])
+def test_seconds_that_look_like_dates_are_seconds(tmp_path: Path, start: int) -> None:
+    """Among those of two days are 32400, which could be a spreadsheet's day, 2001010500 and 2020010400."""
+    times = range(start, start + 172_800, 900)
+    (tmp_path / "prices.csv").write_text("timestamp,price_per_kwh\n" + "".join(f"{t},0.1\n" for t in times))
+    assert value_at(read_tariff(tmp_path / "prices.csv").schedule, start + 86_400) == 0.1
+
+
+@pytest.mark.parametrize("percent", [1, 1.5])
+def test_a_low_tax_is_no_share(percent: float) -> None:
+    """1.5 % is what some states of the US take of a factory's electricity."""
+    assert CostModel(tariff={"price_per_kwh": 0.1, "vat_percent": percent}).compute_energy_cost(
+        {"duration": 3600, "power": {"mean_watts": 1000}}
+    ) == pytest.approx(0.1 * (1 + percent / 100))
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
