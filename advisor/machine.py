@@ -16,8 +16,8 @@ from advisor.results import GpuInfo, Host
 
 _MARKETING = re.compile(r"\((?:r|tm)\)|\b(?:cpu|processor|\d+-core)\b|\b(?:with|w/) .*|@.*", re.IGNORECASE)
 _HYPERVISORS = re.compile(
-    r"\b(?:qemu|kvm|vmware|xen\b|virtual|kubevirt|ovirt|innotek|parallels|bochs|amazon ec2|google compute|"
-    r"openstack|alibaba|vserver)",
+    r"\b(?:qemu|kvm|vmware|xen\b|virtual|kubevirt|ovirt|innotek|parallels|bochs|bhyve|hypervisor|amazon ec2|"
+    r"google compute|openstack|alibaba|vserver)",
     re.IGNORECASE,
 )
 

@@ -194,11 +194,11 @@ _ORDER: tuple[SensorKind, ...] = ("counter", "average", "instant", "volts_ampere
 
 
 def _numbered(sensors: Sequence[Sensor], former: Mapping[str, Sensor]) -> list[Sensor]:
-    known = {(sensor.device, sensor.label): zone for zone, sensor in former.items()}
+    # of two with one device and label, the first
+    known = {(sensor.device, sensor.label): zone for zone, sensor in reversed([*former.items()])}
     taken: dict[str, Sensor] = {}
     for sensor in sorted(sensors, key=lambda one: (one.device, one.label) not in known):
-        number = _NUMBER.search(sensor.label)
-        index = int(number[1]) if number is not None else 0
+        index = int(number[1]) if (number := _NUMBER.search(sensor.label)) else 0
         name = known.get((sensor.device, sensor.label), f"{sensor.domain}_{index}")
         while name in taken or not sensor.continues(former.get(name)):
             name = f"{sensor.domain}_{index}"

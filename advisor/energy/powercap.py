@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -76,8 +75,6 @@ class _Register:
             self.counter.restore(saved_register)
         self.passed_on = self.counter.microjoules
         """What the zone has taken over of the counter."""
-        self.compared_seconds = -math.inf if self.restored_seconds is None else self.restored_seconds
-        """Until when the other register's joules were known when this one's were set against them."""
 
     def take(self, reading: _Reading, slept: float) -> None:
         self.counter.observe(*reading, slept)
@@ -88,20 +85,19 @@ class _Register:
                 self.counter.possible_missed_wraps += 1
         self.restored_seconds = None
 
-    def pass_on(self, step: int, until_seconds: float | None) -> None:
-        """Another register has brought ``step`` microjoules of the zone, until a moment."""
-        if self.counter.began_again:
-            self.counter.began_again, self.passed_on = False, 0
-        if self.counter.final_seconds is None:
-            return  # never read: what it will bring begins then
-        self.passed_on += step
-        # what both count since they were compared is the same, but for what one of them has lost
-        lost_seconds = self.counter.broken_seconds or 0.0
-        if until_seconds is None or not self.compared_seconds < lost_seconds <= until_seconds:
-            return
-        joules = self.counter.settled_joules(until_seconds)
-        if joules is not None:
-            self.passed_on, self.compared_seconds = round(joules * 1e6), until_seconds
+    def tells(self, reading: _Reading | None) -> bool:
+        """Whether it counted on to this reading, which is not in doubt."""
+        return reading is not None and reading[1] == self.counter.moved_seconds == self.counter.final_seconds
+
+    def pass_on(self, step: int, reading: _Reading | None) -> None:
+        """Another register has brought ``step`` microjoules of the zone."""
+        counter = self.counter
+        if counter.began_again:
+            counter.began_again, self.passed_on = False, 0
+        stands = reading is not None and counter.moved_seconds is None
+        # what it will bring begins with its first value, or when it moves
+        if counter.final_seconds is not None and not stands:
+            self.passed_on += step
 
 
 class _Tracked:
@@ -155,7 +151,7 @@ class _Tracked:
         if self.serving is None:
             latest = next(iter(fresh.values()), None)
         elif (latest := fresh.get(self.serving)) is not None:
-            self._advance(self.serving)
+            self._advance(self.serving, fresh)
         if latest is not None:
             self.read_seconds = latest[1]
         if not fresh:
@@ -163,7 +159,7 @@ class _Tracked:
         self._look_whether_it_stands(now, bool(fresh))
         return latest
 
-    def _advance(self, serving: _Register) -> None:
+    def _advance(self, serving: _Register, fresh: Mapping[_Register, _Reading]) -> None:
         if serving.counter.began_again:
             serving.counter.began_again = False
             self.microjoules = self.shown = serving.passed_on = 0
@@ -173,13 +169,17 @@ class _Tracked:
         # another register may have brought more than this one has counted by now
         ahead = serving.counter.microjoules + serving.counter.ahead_microjoules - serving.passed_on
         self.shown = max(self.shown, self.microjoules + max(ahead, 0))
-        until_seconds = None if serving.counter.is_resuming else serving.counter.final_seconds
-        if until_seconds is not None:
-            serving.compared_seconds = until_seconds
-            self._until_seconds = max(until_seconds, self._until_seconds or until_seconds)
+        if not serving.counter.is_resuming and (until := serving.counter.final_seconds) is not None:
+            self._until_seconds = max(until, self._until_seconds or until)
+        brought_more = serving.passed_on - serving.counter.microjoules
         for register in self.registers:
-            if register is not serving:
-                register.pass_on(step, until_seconds)
+            if register is serving:
+                continue
+            reading = fresh.get(register)
+            register.pass_on(step, reading)
+            # where both tell until now, it is known what one has lost, or counts more or less than the other
+            if serving.tells(fresh[serving]) and register.tells(reading):
+                register.passed_on = register.counter.microjoules + brought_more
 
     def _look_whether_it_stands(self, now: float, is_read: bool) -> None:
         if self._first_seconds is None and is_read:

@@ -168,6 +168,8 @@ def test_an_intel_part_without_the_flag_is_no_guest(tmp_path: Path) -> None:
         # what libvirt's managers name themselves, and machines whose names only hold the letters
         ("oVirt", "RHEL-AV", True),
         ("KubeVirt", "None", True),
+        ("FreeBSD", "BHYVE", True),
+        ("Cloud Hypervisor", "cloud-hypervisor", True),
         ("Microsoft Corporation", "Virtual Machine", True),
         ("XENON Systems", "Radon Duo", False),
         ("Virtium", "StorFly", False),

@@ -305,7 +305,7 @@ def test_a_file_that_hangs_holds_one_thread_however_often_the_machine_is_looked_
 
 
 def test_every_file_is_looked_at_again_only_where_a_zone_has_failed(tmp_path: Path) -> None:
-    """A look at all files every 10 s was a third of what the exporter costs."""
+    """A look at all files every 10 s was a fifth of what the exporter costs."""
     clock, tree, looks = FakeClock(), two_sockets(tmp_path), []
 
     def survey(_: object, known: PowercapStatus | None) -> Survey:

@@ -190,6 +190,24 @@ def test_a_twin_that_was_never_read_before_brings_what_is_drawn_since(field: Fie
     assert watts(readings[115:]) == pytest.approx([20.0] * 36)
 
 
+@pytest.mark.parametrize(("first_share", "share"), [(0.0, 1.0), (0.9, 0.9), (1.1, 1.1)])
+def test_a_twin_that_stood_or_counts_another_amount_goes_on_at_once(
+    field: Field, first_share: float, share: float
+) -> None:
+    """20 W; the msr register goes after 100 s. The twin stood for 90 s, or counts a tenth less or more."""
+    first, twin = (field.tree.add(e, "package-0") for e in ("intel-rapl:0", "intel-rapl-mmio:0"))
+
+    def drive(second: int) -> None:
+        first.add(20.0)
+        twin.add(20.0 * (first_share if second <= 90 else share))
+        if second == 101:
+            first.show_instead("nonsense")
+
+    readings = field.run(150, drive)
+    assert readings[-1].joules["package_0"] == pytest.approx(100 * 20.0 + 50 * 20.0 * share)
+    assert watts(readings[102:]) == pytest.approx([20.0 * share] * 49)
+
+
 def test_what_was_left_out_stays_counted_when_a_twin_takes_over(field: Field) -> None:
     """20 W; the msr register leaps once and then goes away: `rapl_rejected_samples_total` does not fall."""
     first = field.tree.add("intel-rapl:0", "package-0")

@@ -296,6 +296,19 @@ def test_sensors_that_get_other_numbers_stay_what_they_were(tmp_path: Path) -> N
     assert [after[zone] - before[zone] for zone in ("psys_0", "psys_1")] == pytest.approx([100.0, 1000.0])
 
 
+def test_sensors_of_one_device_and_label_do_not_change_places(tmp_path: Path) -> None:
+    """10 W and 100 W in two hwmon folders of one device, over three looks at the class."""
+    for number, watts in ((3, 10), (4, 100)):
+        files = {"power1_label": "power total", "power1_input": watts * 1_000_000}
+        device_at(tmp_path, number, "corsairpsu", "usb1/1-1", **files)
+    clock, source = FakeClock(), HwmonSource(str(tmp_path))
+    for _ in range(71):
+        source.sample(clock)
+        clock.advance(1.0)
+    joules = {zone.name: zone.joules for zone in source.report()}
+    assert joules == pytest.approx({"psys_0": 700.0, "psys_1": 7000.0})
+
+
 def test_another_kind_of_sensor_does_not_go_on_with_a_zone(tmp_path: Path) -> None:
     """A power of 10 W, and after a kernel module was changed a counter: it was integrated as watts."""
     device = device_at(tmp_path, 0, "ibmpowernv", "opal", power1_label="System", power1_input=10_000_000)
