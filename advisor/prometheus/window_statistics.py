@@ -118,9 +118,9 @@ def counter_gain(series: ScrapedSeries, span: TimeSpan) -> CounterGain | None:
         inward = 1 if first[edge] < span.start else -1
         shares[edge], is_told = _edge_share(int(edge), rates, inside, lengths, inward=inward)
         untold += [] if is_told else [edge]
-    seconds, own = inside[untold], (gains * shares / inside)[untold]
-    # two intervals tell one load, each in its way; a single one, as if power had not changed
-    doubtful = np.ptp(own if len(own) > 1 else [*own, *rates[untold]]) * seconds.min() if untold else 0.0
+    own, seconds = (gains * shares / inside)[untold], inside[untold]
+    # beyond doubt where power did not change, or where two intervals tell the same load
+    doubts = [np.abs(own - rates[untold]) @ seconds, *(np.ptp(own) * seconds.min() for _ in own[1:])]
     amount, covered_seconds = float((gains * shares)[covered].sum()), float(inside[covered].sum())
     uncovered = max(span.seconds - covered_seconds, 0.0)
     # what the counter holds after a restart was certainly spent since
@@ -132,7 +132,7 @@ def counter_gain(series: ScrapedSeries, span: TimeSpan) -> CounterGain | None:
         resets=int(lost.sum()),
         samples_inside=int(((times >= span.start) & (times <= span.end)).sum()),
         step_seconds=step,
-        doubtful=float(doubtful),
+        doubtful=float(min(doubts)),
     )
 
 
