@@ -22,8 +22,6 @@ from advisor.results.records import Asked, InputMedia, Output, Power, Run, Scena
 from advisor.video.encoders import ALIASES
 
 PowerPart = Literal["power", "gpu_power"]
-_BESIDES = ("pixel_format", "passes", "filters", "hardware_decoding", "realtime")
-"""Settings that `asked_besides` tells, where they are not the usual ones."""
 _UNITS = {"": 1.0, "k": 1.0, "m": 1_000.0, "g": 1_000_000.0}
 _BITRATE = re.compile(r"^([0-9]+(?:\.[0-9]+)?) ?(?:([kmg])(?:b(?:it)?(?:ps|/s)?)?)?$", re.IGNORECASE)
 
@@ -353,7 +351,9 @@ def contradiction(scenario: Scenario) -> str | None:
     used, watts, seconds = energy(scenario), mean_watts(scenario), duration_seconds(scenario)
     if used is None or used.basis != "counter" or watts is None or not seconds:
         return None
-    if 0.8 * watts * seconds <= used.joules <= 1.25 * watts * seconds:
+    # earlier suites wrote the seconds of video that were asked for, and both times
+    start, end = scenario.start_time or 0.0, scenario.end_time or 0.0
+    if any(0.8 * watts * t <= used.joules <= 1.25 * watts * t for t in (seconds, (end - start) or seconds)):
         return None
     return f"contradicts itself: {used.joules:g} J in {seconds:g} s are not {watts:g} W on average"
 
@@ -513,13 +513,16 @@ def settings_of(scenario: Scenario, *, but: Collection[str] = ()) -> tuple[objec
         **{name: getattr(scenario, name) for name in (*Asked.__struct_fields__, "resolution")},
         # however it is written
         "encoder": ALIASES.get(scenario.encoder or "", scenario.encoder),
-        "bitrate": tuple(bitrates_kbps(scenario)) or scenario.bitrate,
-        "fps": scenario.fps and round(scenario.fps, 2),
-        "encoder_options": tuple(sorted(asked_besides(scenario).items())),
+        "bitrate": tuple(parse_bitrate_kbps(rate) or rate for rate in (scenario.bitrate or "").split(",")),
+        "fps": scenario.fps and f"{scenario.fps:.4g}",
+        "passes": scenario.passes or 1,
+        "filters": scenario.filters or None,
+        "realtime": is_realtime(scenario) or False,
+        "encoder_options": tuple(sorted(scenario.encoder_options.items())),
         "streams": stream_count(scenario),
         "input": video_of(scenario),
     }
-    return tuple(settings[name] for name in settings if name not in ("name", "repeat", *_BESIDES, *but))
+    return tuple(settings[name] for name in settings if name not in ("name", "repeat", *but))
 
 
 def video_of(scenario: Scenario) -> tuple[object, ...] | None:

@@ -98,6 +98,15 @@ def test_samples_of_two_clocks_in_one_series_are_no_restarts() -> None:
     assert "restarts of the exporter inside" in one.reason
 
 
+@pytest.mark.parametrize(("watts", "joules"), [(300.0, 65_532.0), (100.0, 6_000.0)])
+def test_a_counter_that_begins_again_all_along_is_taken(watts: float, joules: float) -> None:
+    """16 wraps of a register of 65 532 J in an hour, 60 restarts of an exporter that falls each minute."""
+    times = np.arange(0.0, 4200, 5)
+    counter = _series("rapl_energy_joules_total", watts * (times + 37) % joules, times, zone="package_0")
+    (one,) = _power(counter, windows=((200.3, 3800.3),))
+    assert _joules_of(one) == pytest.approx(3600 * watts)
+
+
 def test_a_window_without_a_whole_interval_gets_what_idle_leaves() -> None:
     """A scrape a minute, one of them in the window; 200 W over it, 40 W around it (in proportion 120 W)."""
     times = np.arange(0.0, 900.0, 60.0)
