@@ -98,7 +98,9 @@ def _deviation(curve: Curve, low: float, high: float, quality_noise: float, cost
     qualities, logs = curve
     shares = np.gradient(np.clip(qualities, low, high)) / (high - low)
     shares[[0, -1]] /= 2
-    return float(np.linalg.norm(shares * np.hypot(np.gradient(logs, qualities) * quality_noise, cost_noise)))
+    # at any quality a curve tells no cost beyond its own
+    off = np.minimum(np.abs(np.gradient(logs, qualities)) * quality_noise, np.ptp(logs))
+    return float(np.linalg.norm(shares * np.hypot(off, cost_noise)))
 
 
 def _curve(points: Sequence[tuple[float, float]], name: str) -> Curve:
