@@ -24,7 +24,6 @@ _LITTLE_OVERLAP = 0.5
 _VMAF_NOISE = 0.3
 """Standard deviation assumed of a VMAF: other excerpts, threads or versions move it by some tenths, and where
 it saturates that much is all that two points differ by."""
-_OF_90_PERCENT = 1.645
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Qualities, ascending, and the logarithms of what they cost."""
 
@@ -88,7 +87,7 @@ def bjontegaard_delta(
     )
     log_ratio = (areas[1] - areas[0]) / (high - low)
     deviations = [_deviation(curve, low, high, quality_noise, cost_noise_ratio) for curve in curves]
-    reach = _OF_90_PERCENT * math.hypot(*deviations)
+    reach = 1.645 * math.hypot(*deviations)  # 90 % of a normal distribution
     ratio, ratio_low, ratio_high = (math.expm1(log_ratio + by) for by in (0.0, -reach, reach))
     return BjontegaardDelta(ratio, float(overlap), float(low), float(high), ratio_low, ratio_high, note=note)
 

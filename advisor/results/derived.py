@@ -379,13 +379,10 @@ def _idle_watts(scenario: Scenario, part: PowerPart, run: Run | None) -> float |
     if power is not None and power.idle_watts is not None:
         return power.idle_watts
     baseline = run.baseline if run is not None else None
-    if baseline is None or part not in _parts(baseline) or _tier(getattr(baseline, part)) != _tier(power):
+    idle: Power | None = getattr(baseline, part, None)
+    if baseline is None or part not in _parts(baseline) or (idle and idle.tier) != (power and power.tier):
         return None  # what is modelled less what is measured would be neither
     return _mean_watts(baseline, part)
-
-
-def _tier(power: Power | None) -> str | None:
-    return power.tier if power is not None else None
 
 
 def _idle_is_spoilt(run: Run | None) -> bool:
@@ -508,10 +505,9 @@ def is_realtime(scenario: Scenario) -> bool | None:
 
 
 def settings_of(scenario: Scenario, *, but: Collection[str] = ()) -> tuple[object, ...]:
-    """What the scenario was asked to do, without the settings named in ``but``; equal for repeats."""
+    """What the scenario was asked to do, without settings named in ``but``; equal for repeats, however written."""
     settings = {
         **{name: getattr(scenario, name) for name in (*Asked.__struct_fields__, "resolution")},
-        # however it is written
         "encoder": ALIASES.get(scenario.encoder or "", scenario.encoder),
         "bitrate": tuple(parse_bitrate_kbps(rate) or rate for rate in (scenario.bitrate or "").split(",")),
         "fps": scenario.fps and f"{scenario.fps:.4g}",
