@@ -505,7 +505,7 @@ def is_realtime(scenario: Scenario) -> bool | None:
 
 
 def settings_of(scenario: Scenario, *, but: Collection[str] = ()) -> tuple[object, ...]:
-    """What the scenario was asked to do, without those named in ``but``; equal for repeats, however written."""
+    """What the scenario was asked, without those named in ``but``; equal for repeats, however written."""
     settings = {
         **{name: getattr(scenario, name) for name in (*Asked.__struct_fields__, "resolution")},
         "encoder": ALIASES.get(scenario.encoder or "", scenario.encoder),
