@@ -24,7 +24,6 @@ _LITTLE_OVERLAP = 0.5
 _VMAF_NOISE = 0.3
 """Standard deviation assumed of a VMAF: other excerpts, threads or versions move it by some tenths, and where
 it saturates that much is all that two points differ by."""
-_OF_90_PERCENT = 1.645
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Qualities, ascending, and the logarithms of what they cost."""
 
@@ -88,7 +87,7 @@ def bjontegaard_delta(
     )
     log_ratio = (areas[1] - areas[0]) / (high - low)
     deviations = [_deviation(curve, low, high, quality_noise, cost_noise_ratio) for curve in curves]
-    reach = _OF_90_PERCENT * math.hypot(*deviations)
+    reach = 1.645 * math.hypot(*deviations)  # 90 % of a normal distribution
     ratio, ratio_low, ratio_high = (math.expm1(log_ratio + by) for by in (0.0, -reach, reach))
     return BjontegaardDelta(ratio, float(overlap), float(low), float(high), ratio_low, ratio_high, note=note)
 
@@ -98,7 +97,9 @@ def _deviation(curve: Curve, low: float, high: float, quality_noise: float, cost
     qualities, logs = curve
     shares = np.gradient(np.clip(qualities, low, high)) / (high - low)
     shares[[0, -1]] /= 2
-    return float(np.linalg.norm(shares * np.hypot(np.gradient(logs, qualities) * quality_noise, cost_noise)))
+    # at any quality a curve tells no cost beyond its own
+    off = np.minimum(np.abs(np.gradient(logs, qualities)) * quality_noise, np.ptp(logs))
+    return float(np.linalg.norm(shares * np.hypot(off, cost_noise)))
 
 
 def _curve(points: Sequence[tuple[float, float]], name: str) -> Curve:

@@ -43,7 +43,7 @@ _LONGEST_PAUSE_SECONDS = 3600.0
 _MAX_UNCOVERED_RATIO = 0.1
 """A span of which more than this share was not seen is left out; less is completed by the mean."""
 _MOST_RESTARTS = 5
-"""In one span: more falls are those between two counters in one series."""
+"""In one span. More, and more than one in ten samples, are falls between two counters in one series."""
 _SAME_GAIN_RATIO = 0.02
 """As far as two exporters' scrapes, at other moments, tell one counter's gain."""
 
@@ -248,7 +248,7 @@ def _two_machines(counters: Sequence[ScrapedSeries], label: str, span: TimeSpan)
 
 def _covers(gain: CounterGain, span: TimeSpan) -> bool:
     seen = gain.uncovered_seconds <= _MAX_UNCOVERED_RATIO * span.seconds
-    return seen and gain.resets <= _MOST_RESTARTS
+    return seen and gain.resets <= max(_MOST_RESTARTS, 0.1 * gain.samples_inside)
 
 
 def _why_not(zone: str, gain: CounterGain | None, span: TimeSpan) -> str | None:

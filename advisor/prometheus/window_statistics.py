@@ -3,7 +3,8 @@
 Scrapes come every few seconds and a scenario begins between two of them. A counter's value at the span's edge
 is therefore inferred: within the interval that straddles an edge, energy is split in proportion to what the
 neighbouring intervals drew on either side, which is exact where power steps at the edge (idle before, load
-after) and where it does not change at all. Without neighbours the split is linear in time.
+after) and where it does not change at all. A span without a whole interval in it gets what its outer
+neighbours leave, which is exact for a load between idle times. Without them the split is linear in time.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class CounterGain(Struct, frozen=True):
     samples_inside: int
     step_seconds: float
     doubtful: float = 0.0
-    """What of ``amount`` may not be the span's: it holds no whole interval that tells its own rate."""
+    """By how much the ends of a span that holds no whole interval disagree about ``amount``."""
 
 
 class GaugeStatistics(Struct, frozen=True):
@@ -112,12 +113,14 @@ def counter_gain(series: ScrapedSeries, span: TimeSpan) -> CounterGain | None:
     if not covered.any():
         return None
     rates = np.where(reset | gap, np.nan, gains / lengths)
-    shares = inside / lengths
-    doubtful = 0.0
+    shares, untold = inside / lengths, []
     for edge in np.flatnonzero(cut & covered):
         inward = 1 if first[edge] < span.start else -1
-        shares[edge], doubt = _edge_share(int(edge), rates, inside, lengths, inward=inward)
-        doubtful += doubt * gains[edge]
+        shares[edge], is_told = _edge_share(int(edge), rates, inside, lengths, inward=inward)
+        untold += [] if is_told else [edge]
+    own, seconds = (gains * shares / inside)[untold], inside[untold]
+    # beyond doubt where power did not change, or where two intervals tell the same load
+    doubts = [np.abs(own - rates[untold]) @ seconds, *(np.ptp(own) * seconds.min() for _ in own[1:])]
     amount, covered_seconds = float((gains * shares)[covered].sum()), float(inside[covered].sum())
     uncovered = max(span.seconds - covered_seconds, 0.0)
     # what the counter holds after a restart was certainly spent since
@@ -129,7 +132,7 @@ def counter_gain(series: ScrapedSeries, span: TimeSpan) -> CounterGain | None:
         resets=int(lost.sum()),
         samples_inside=int(((times >= span.start) & (times <= span.end)).sum()),
         step_seconds=step,
-        doubtful=float(doubtful),
+        doubtful=float(min(doubts)),
     )
 
 
@@ -155,24 +158,21 @@ def _without_dips(times: Floats, values: Floats) -> tuple[Floats, Floats]:
 
 def _edge_share(
     edge: int, rates: Floats, inside: Floats, lengths: Floats, *, inward: int
-) -> tuple[float, float]:
+) -> tuple[float, bool]:
     """The share of a straddling interval's gain that belongs to the span on its ``inward`` side.
 
-    The second is how far that may be off: where no inner neighbour tells the load's rate, by what remains
-    when what lies outside drew as its outer neighbour.
+    The second says whether the inner neighbour is wholly inside, so that it tells the load's rate. Where it
+    is not, the share is what remains when what lies outside drew as its outer neighbour.
     """
     within, beyond = edge + inward, edge - inward
     straight = float(inside[edge] / lengths[edge])
+    is_told = not 0 <= within < len(rates) or bool(inside[within] >= lengths[within])
     if min(within, beyond) < 0 or max(within, beyond) >= len(rates):
-        return straight, 0.0
+        return straight, is_told
     outer = rates[beyond] * (lengths[edge] - inside[edge])
-    # the inner one must be wholly inside: else its rate is not the load's
-    if inside[within] >= lengths[within]:
-        inner = rates[within] * inside[edge]
-        total = inner + outer
-        return (float(inner / total), 0.0) if np.isfinite(total) and total > 0 else (straight, 0.0)
-    doubt = abs(1 - outer / (rates[edge] * lengths[edge]) - straight)
-    return straight, float(doubt) if np.isfinite(doubt) else 0.0
+    total = rates[within] * inside[edge] + outer if is_told else rates[edge] * lengths[edge]
+    share = max(float(1 - outer / total), 0.0)
+    return (share if total > 0 and np.isfinite(share) else straight), is_told
 
 
 @_silent

@@ -22,8 +22,6 @@ from advisor.results.records import Asked, InputMedia, Output, Power, Run, Scena
 from advisor.video.encoders import ALIASES
 
 PowerPart = Literal["power", "gpu_power"]
-_BESIDES = ("pixel_format", "passes", "filters", "hardware_decoding", "realtime")
-"""Settings that `asked_besides` tells, where they are not the usual ones."""
 _UNITS = {"": 1.0, "k": 1.0, "m": 1_000.0, "g": 1_000_000.0}
 _BITRATE = re.compile(r"^([0-9]+(?:\.[0-9]+)?) ?(?:([kmg])(?:b(?:it)?(?:ps|/s)?)?)?$", re.IGNORECASE)
 
@@ -353,7 +351,9 @@ def contradiction(scenario: Scenario) -> str | None:
     used, watts, seconds = energy(scenario), mean_watts(scenario), duration_seconds(scenario)
     if used is None or used.basis != "counter" or watts is None or not seconds:
         return None
-    if 0.8 * watts * seconds <= used.joules <= 1.25 * watts * seconds:
+    # earlier suites wrote the seconds of video that were asked for, and both times
+    start, end = scenario.start_time or 0.0, scenario.end_time or 0.0
+    if any(0.8 * watts * t <= used.joules <= 1.25 * watts * t for t in (seconds, (end - start) or seconds)):
         return None
     return f"contradicts itself: {used.joules:g} J in {seconds:g} s are not {watts:g} W on average"
 
@@ -379,13 +379,10 @@ def _idle_watts(scenario: Scenario, part: PowerPart, run: Run | None) -> float |
     if power is not None and power.idle_watts is not None:
         return power.idle_watts
     baseline = run.baseline if run is not None else None
-    if baseline is None or part not in _parts(baseline) or _tier(getattr(baseline, part)) != _tier(power):
+    idle: Power | None = getattr(baseline, part, None)
+    if baseline is None or part not in _parts(baseline) or (idle and idle.tier) != (power and power.tier):
         return None  # what is modelled less what is measured would be neither
     return _mean_watts(baseline, part)
-
-
-def _tier(power: Power | None) -> str | None:
-    return power.tier if power is not None else None
 
 
 def _idle_is_spoilt(run: Run | None) -> bool:
@@ -508,18 +505,20 @@ def is_realtime(scenario: Scenario) -> bool | None:
 
 
 def settings_of(scenario: Scenario, *, but: Collection[str] = ()) -> tuple[object, ...]:
-    """What the scenario was asked to do, without the settings named in ``but``; equal for repeats."""
+    """What the scenario was asked, without those named in ``but``; equal for repeats, however written."""
     settings = {
         **{name: getattr(scenario, name) for name in (*Asked.__struct_fields__, "resolution")},
-        # however it is written
         "encoder": ALIASES.get(scenario.encoder or "", scenario.encoder),
-        "bitrate": tuple(bitrates_kbps(scenario)) or scenario.bitrate,
-        "fps": scenario.fps and round(scenario.fps, 2),
-        "encoder_options": tuple(sorted(asked_besides(scenario).items())),
+        "bitrate": tuple(parse_bitrate_kbps(rate) or rate for rate in (scenario.bitrate or "").split(",")),
+        "fps": scenario.fps and f"{scenario.fps:.4g}",
+        "passes": scenario.passes or 1,
+        "filters": scenario.filters or None,
+        "realtime": is_realtime(scenario) or False,
+        "encoder_options": tuple(sorted(scenario.encoder_options.items())),
         "streams": stream_count(scenario),
         "input": video_of(scenario),
     }
-    return tuple(settings[name] for name in settings if name not in ("name", "repeat", *_BESIDES, *but))
+    return tuple(settings[name] for name in settings if name not in ("name", "repeat", *but))
 
 
 def video_of(scenario: Scenario) -> tuple[object, ...] | None:

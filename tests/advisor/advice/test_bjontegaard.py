@@ -92,6 +92,15 @@ def test_the_interval_holds_the_truth_where_points_are_noisy(
     assert np.mean(held) > 0.8
 
 
+def test_points_that_saturate_together_have_a_wide_interval_and_no_endless_one() -> None:
+    """A steep end of 0.0001 VMAF; each curve spans a factor of 8: more than 64 cannot be between them."""
+    reference = [(4000, 99.9981), (8000, 99.9986), (16000, 99.9989), (32000, 99.9990)]
+    delta = bjontegaard_delta(reference, [(1.1 * c, q) for c, q in reference], quality_noise=0.3)
+    assert delta.ratio == pytest.approx(0.1)
+    assert -63 / 64 < delta.ratio_low < -0.5
+    assert 1 < delta.ratio_high < 63
+
+
 def test_without_noise_the_interval_is_the_figure() -> None:
     delta = bjontegaard_delta(REFERENCE, TEST)
     assert (delta.ratio_low, delta.ratio_high) == (delta.ratio, delta.ratio)

@@ -199,7 +199,6 @@ def test_energy_that_its_own_power_contradicts_does_not_win(objective: str, joul
         ({"bitrate": "2500"}, {"bitrate": "2500kbps"}),
         ({"bitrate": "800k,2500k"}, {"bitrate": "0.8M,2.5M"}),
         ({"encoder": "libx264"}, {"encoder": "h264"}),
-        ({"pixel_format": None}, {"pixel_format": "yuv420p"}),
         ({"passes": None}, {"passes": 1}),
         ({"filters": None}, {"filters": ""}),
         ({"fps": 29.97}, {"fps": 30000 / 1001}),
@@ -214,6 +213,33 @@ def test_a_configuration_written_in_another_way_is_a_repeat(
     run = _run(_scenario("a", 600.0, **usual | one), _scenario("b", 620.0, **usual | other))
     (option,) = options_of(run).options
     assert (option.repeats, option.energy_joules_per_video_second) == (2, pytest.approx(610 / 60))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        # without a format an encode keeps its input's, which may be yuv420p10le
+        ({"pixel_format": None}, {"pixel_format": "yuv420p"}),
+        ({"bitrate": "vbr,2500k"}, {"bitrate": "cbr,2500k"}),
+        # VideoToolbox has an option of that name
+        ({"realtime": True}, {"realtime": False}),
+        ({"fps": 0.001}, {"fps": 0.004}),
+        ({"fps": 24.0}, {"fps": 23.976}),
+    ],
+)
+def test_another_configuration_is_no_repeat(one: dict[str, Any], other: dict[str, Any]) -> None:
+    usual = {"encoder": "h264_videotoolbox", "bitrate": "2500k", "encoder_options": {"realtime": "1"}}
+    run = _run(_scenario("a", 600.0, **usual | one), _scenario("b", 620.0, **usual | other))
+    assert [option.repeats for option in options_of(run).options] == [1, 1]
+
+
+def test_joules_of_the_window_are_right_beside_the_seconds_that_were_asked_for() -> None:
+    """60 s of video encoded in 20 s at 100 W: 2000 J, as the times say."""
+    power = Power(mean_watts=100.0, total_energy_joules=2000.0, tier="measured")
+    (option,) = options_of(
+        _run(_scenario("a", 0.0, power=power, duration=60.0, start_time=5.0, end_time=25.0))
+    ).options
+    assert option.validity == ()
 
 
 def test_nvenc_whose_boards_energy_nobody_measured_does_not_win() -> None:

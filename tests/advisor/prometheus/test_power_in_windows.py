@@ -98,19 +98,35 @@ def test_samples_of_two_clocks_in_one_series_are_no_restarts() -> None:
     assert "restarts of the exporter inside" in one.reason
 
 
-def test_a_window_without_a_whole_interval_is_taken_where_power_did_not_change() -> None:
-    """A scrape a minute, one of them in the window of a minute; a load of 200 W over it, idle is 40 W.
+@pytest.mark.parametrize(("watts", "joules"), [(300.0, 65_532.0), (100.0, 6_000.0)])
+def test_a_counter_that_begins_again_all_along_is_taken(watts: float, joules: float) -> None:
+    """16 wraps of a register of 65 532 J in an hour, 60 restarts of an exporter that falls each minute."""
+    times = np.arange(0.0, 4200, 5)
+    counter = _series("rapl_energy_joules_total", watts * (times + 37) % joules, times, zone="package_0")
+    (one,) = _power(counter, windows=((200.3, 3800.3),))
+    assert _joules_of(one) == pytest.approx(3600 * watts)
 
-    In proportion to time it would be 120 W: the intervals at the edges hold 40 W for half of their time.
-    """
+
+def test_a_window_without_a_whole_interval_gets_what_idle_leaves() -> None:
+    """A scrape a minute, one of them in the window; 200 W over it, 40 W around it (in proportion 120 W)."""
     times = np.arange(0.0, 900.0, 60.0)
-    load = 40 * times + 160 * np.clip(times - 330, 0, 60)
+    for start, end in ((330, 390), (301, 400), (350, 418)):
+        load = 40 * times + 160 * np.clip(times - start, 0, end - start)
+        counter = _series("rapl_energy_joules_total", load, times, zone="package_0")
+        (one,) = _power(counter, windows=((start, end),))
+        assert _joules_of(one) == pytest.approx(200 * (end - start))
+    (one,) = _power(_joules(100.0, times, zone="package_0"), windows=((330, 390),))
+    assert _joules_of(one) == pytest.approx(6000)
+
+
+def test_a_window_whose_two_intervals_tell_two_loads_is_left_out() -> None:
+    """Another load of 400 W ends 10 s before it, in the interval where it begins."""
+    times = np.arange(0.0, 900.0, 60.0)
+    load = 40 * times + 360 * np.clip(times - 150, 0, 170) + 160 * np.clip(times - 330, 0, 60)
     (one,) = _power(_series("rapl_energy_joules_total", load, times, zone="package_0"), windows=((330, 390),))
     assert one.reason == (
         "the window of 60.0 s is too short: power changed within 60.0 s, the time between two scrapes"
     )
-    (one,) = _power(_joules(100.0, times, zone="package_0"), windows=((330, 390),))
-    assert _joules_of(one) == pytest.approx(6000)
 
 
 @pytest.mark.parametrize("first", [0, 1])
