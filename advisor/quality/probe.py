@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from advisor.errors import InputError, MediaError
 from advisor.quality.completeness import bytes_missing
 from advisor.quality.settings import RawFormat
-from advisor.video.ffmpeg import MOST_PIXELS, file_url
+from advisor.video.ffmpeg import MOST_PIXELS, file_url, shown
 from advisor.video.packets import demuxed, films, first_video, opened
 
 if TYPE_CHECKING:
@@ -214,11 +214,9 @@ class _Source(Struct, frozen=True):
 
 
 def _source(path: Path | str, raw: RawFormat | None) -> _Source:
-    text = str(path)
     file = Path(path)
-    if (scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text)) and not file.exists():
-        # what follows may hold a password
-        raise MediaError("expected a file, found a URL: download it first", subject=f"{scheme[0]}...")
+    if (name := shown(path)) != str(path):
+        raise MediaError("expected a file, found a URL: download it first", subject=name)
     if file.suffix.lower() in _PICTURE_SUFFIXES and "%" in file.name and not file.exists():
         return _numbered_pictures(file, raw)
     if not file.exists():

@@ -335,7 +335,9 @@ def _group(
 def _scored(pair: OwnPair, outcome: Measurement | WattframeError) -> Scored:
     if not isinstance(outcome, WattframeError):
         return Scored(outcome.quality, outcome.frames)
-    reference, distorted = str(pair.reference), str(pair.distorted)
+    from advisor.video.ffmpeg import shown
+
+    reference, distorted = shown(pair.reference), shown(pair.distorted)
     return Scored(Quality(aligned=False, reason=str(outcome), reference=reference, distorted=distorted))
 
 
