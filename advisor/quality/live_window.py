@@ -216,7 +216,7 @@ def _offset(request: Request, source: Media, encode: Media, start: float) -> flo
     with tempfile.TemporaryDirectory(prefix="wattframe-live-") as name:
         folder = Path(name)
         tracks = ("reference", "output")
-        graph = ";".join(f"[{n}:V:0]{track_filters(one, None)}[{one}]" for n, one in enumerate(tracks))
+        graph = ";".join(f"[{n}:V:0]{track_filters(one, None)}" for n, one in enumerate(tracks))
         command = [*ffmpeg_command(work, source, [output], folder, graph), *track_outputs(tracks)]
         run_ffmpeg(command, folder=folder, inputs=(source.path, encode.path))
         seen = Decoded(

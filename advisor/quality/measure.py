@@ -20,8 +20,9 @@ from advisor.common.control_group import memory_bytes
 from advisor.errors import FfmpegError, InputError, MediaError, WattframeError
 from advisor.quality.alignment import doubtful, fit
 from advisor.quality.crop import Crop, crop_by_bars, crop_by_hand
+from advisor.quality.geometry import part_shown
 from advisor.quality.graph import Comparison, Plan, plan, range_taken, reference_track
-from advisor.quality.logs import complaints, read_logs, size_changes
+from advisor.quality.logs import combed, complaints, read_logs, size_changes
 from advisor.quality.matching import Decoded, frame_times, given_shift, paired, reference_timing
 from advisor.quality.outcome import Measurement, finished
 from advisor.quality.pairing import Pairing, Timing, pair_by_times
@@ -37,7 +38,7 @@ from advisor.quality.pictures import are_limited
 from advisor.quality.probe import Media, intact_frames, probe, seen_through
 from advisor.quality.process import run_ffmpeg
 from advisor.quality.process_limits import process_limits
-from advisor.quality.registration import WITHIN, areas_around, best_of, registration_graph
+from advisor.quality.registration import WITHIN, areas_around, best_of, cut_unscaled, registration_graph
 from advisor.quality.settings import Area, QualitySettings
 from advisor.quality.tracks import Track, read_track
 from advisor.video.ffmpeg import find_ffmpeg
@@ -186,12 +187,14 @@ def _pass(
         folder = Path(name)
         messages = run_pass(work, source, list(outputs.values()), folder)
         broken = complaints(messages)
-        sizes = size_changes(messages)
+        sizes, fields = size_changes(messages), combed(messages)
         for n, (place, output) in enumerate(outputs.items()):
             try:
                 names = reference_track(n, output.comparison.plan), f"track{n}"
                 reference, track = (read_track(folder, one) for one in names)
-                seen = Decoded(source, output.media, reference, track, work.settings)
+                media = _with_fields(output.media, names[1] in fields)
+                fielded = _with_fields(source, names[0] in fields)
+                seen = Decoded(fielded, media, reference, track, work.settings)
                 if output.intact is None and (broken or source.suspect or output.media.suspect):
                     output = replace(output, intact=_intact(seen))
                 reference, track = map(_until, (reference, track), output.intact or (None, None))
@@ -240,7 +243,11 @@ def better(work: Work, output: OutputState, seen: Decoded) -> OutputState | None
     changed = replace(output, comparison=replace(output.comparison, pairing=pairing))
     tells = np.mean(pairs.variances[:WITHIN]) > _TELLING_VARIANCE
     if settings.crop == "auto" and not output.registered and tells:
-        changed = replace(_registered(work, changed, source), registered=True)
+        edges = part_shown(pairs.reference[pairs.partners], pairs.shown)
+        around = former.crop
+        if around == Crop() and edges is not None:
+            around = cut_unscaled(edges, source, media)
+        changed = replace(_registered(work, changed, source, around), registered=True)
     same = pairing.same(output.comparison.pairing) and changed.comparison.plan.crop == former.crop
     return None if same else changed
 
@@ -259,11 +266,11 @@ def _planned(output: OutputState, decided: Plan) -> OutputState:
     return replace(output, comparison=replace(output.comparison, plan=decided))
 
 
-def _registered(work: Work, output: OutputState, source: Media) -> OutputState:
+def _registered(work: Work, output: OutputState, source: Media, around: Crop) -> OutputState:
     """``output`` with the crop that fits best on some frames."""
     former = output.comparison.plan
-    crops = areas_around(former.crop, source, output.media)
-    if len(crops) == 1:
+    crops = areas_around(around, source, output.media)
+    if crops == [former.crop]:
         return output
     plans = [plan(source, output.media, work.settings, crop, limited=former.limited) for crop in crops]
     with tempfile.TemporaryDirectory(prefix="wattframe-quality-") as name:
@@ -294,6 +301,10 @@ def _intact(seen: Decoded) -> tuple[int | None, int | None]:
         return None, None
     frames = intact_frames(seen.source)
     return (frames if frames < len(seen.reference.times) else None), None
+
+
+def _with_fields(media: Media, seen: bool) -> Media:
+    return replace(media, interlaced=media.interlaced or seen)
 
 
 def _until(track: Track, limit: int | None) -> Track:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from advisor.errors import FfmpegError
 from advisor.quality.crop import Crop
+from advisor.quality.geometry import Edges
 from advisor.quality.graph import Plan
 from advisor.quality.pairing import Pairing
 from advisor.quality.probe import Media
@@ -42,15 +43,30 @@ def areas_around(crop: Crop, reference: Media, output: Media) -> list[Crop]:
     if crop.output is not None:
         side, media, area, other = "output", output, crop.output, crop.reference
         whole = Area(reference.width, reference.height, 0, 0)
-    other = other or whole
     if area is None or area == other:
         return [crop]
+    other = other or whole
     same_size = (area.width, area.height) == (other.width, other.height)
     fewer = area.width < media.width and area.height < media.height
     across = _spans(area.x, area.width, media.width, same_size, fewer)
     down = _spans(area.y, area.height, media.height, same_size, fewer)
     areas = [Area(w, h, x, y) for (x, w), (y, h) in itertools.product(across, down)]
     return [crop, *(replace(crop, **{side: one}) for one in areas if one != area)]
+
+
+def cut_unscaled(edges: Edges, reference: Media, output: Media) -> Crop:
+    """Where the smaller picture lies in the larger one; the whole pictures where one was scaled.
+
+    ``edges`` are those of `part_shown`: what the output shows of the reference.
+    """
+    sizes = [np.array([media.width, media.height]) for media in (reference, output)]
+    place, end = np.round(edges[:2] * sizes[0]).astype(int), np.round(edges[2:] * sizes[0]).astype(int)
+    room = sizes[0] - sizes[1]
+    if np.max(np.abs(end - place - sizes[1])) > _REACH_PIXELS or np.min(room) < 0 < np.max(room):
+        return Crop()
+    place = np.clip(np.sign(np.sum(room)) * place, 0, np.abs(room))
+    area = Area(*(int(n) for n in (*np.min(sizes, axis=0), *place)))
+    return Crop(area) if np.sum(room) > 0 else Crop(output=area)
 
 
 def _cut_out(reference: Media, output: Media) -> list[Crop]:

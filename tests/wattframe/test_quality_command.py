@@ -41,7 +41,7 @@ KEYS = [
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``ref.mkv``, two encodes, and one that lags by a frame."""
+    """``ref.mkv``, two encodes, and one behind a slate of a frame."""
     folder = tmp_path_factory.mktemp("videos")
 
     def ffmpeg(*arguments: str) -> None:
@@ -52,7 +52,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     ffmpeg("-i", "ref.mkv", "-c:v", "libx264", "-crf", "20", "good.mp4")
     ffmpeg("-i", "ref.mkv", "-c:v", "libx264", "-crf", "40", "line\nbreak.mp4")
-    late = "loop=1:1:0,setpts=N/25/TB,trim=end_frame=25"
+    late = "tpad=start=1:color=navy,trim=end_frame=25"
     ffmpeg("-i", "ref.mkv", "-vf", late, "-c:v", "libx264", "late.mp4")
     return folder
 
@@ -112,6 +112,16 @@ def test_what_cannot_be_scored_has_its_reason_after_the_others_are_done(run: Run
         "wattframe quality: gone.mp4: no score: no such file",
         f"wattframe quality: late.mp4: no score: {behind}",
     ]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://u:secret@h/a.mp4", "https:/h/a?token=secret", "srt://h?passphrase=secret"]
+)
+def test_a_url_in_place_of_an_encode_is_told_without_its_password(run: Run, url: str) -> None:
+    for done in run("ref.mkv", url), run("ref.mkv", url, "--json"):
+        assert done.returncode == 1
+        assert "secret" not in done.stdout + done.stderr
+        assert ":/...: no score: expected a file, found a URL: download it first" in done.stderr
 
 
 def test_a_name_that_is_no_text_costs_nothing_beside_it(run: Run, videos: Path) -> None:
