@@ -11,9 +11,6 @@ import numpy as np
 
 from advisor.quality.pictures import shares
 
-Edges = np.ndarray
-"""Left, top, right and bottom, as shares of a picture's sides; below 0 and above 1 outside of it."""
-
 _FRAMES, _STEPS = 40, 12
 _INNER = slice(2, -2)
 """Of a side: beside its ends lies what nobody has seen."""
@@ -25,13 +22,11 @@ error. Right pairs, starved and small ones among them, were seen at 0.0012 and 0
 0.0071 and 0.41."""
 
 
-def part_shown(reference: np.ndarray, shown: np.ndarray) -> Edges | None:
-    """The edges of what ``shown`` shows of ``reference``; None for all of it, or no part.
+def part_shown(reference: np.ndarray, shown: np.ndarray) -> np.ndarray | None:
+    """The part of ``reference`` that ``shown`` shows; None for all of it, or none.
 
-    Parameters
-    ----------
-    reference, shown
-        Thumbnails that belong together, uint8 of shape (frames, lines, columns).
+    Both are thumbnails that belong together, uint8 of shape (frames, lines, columns). The part is its left,
+    top, right and bottom edge, as shares of the reference's sides: below 0 and above 1 outside of it.
     """
     chosen = np.unique(np.linspace(0, len(shown) - 1, min(len(shown), _FRAMES)).astype(int))
     reference, shown = reference[chosen].astype(np.float32), shown[chosen].astype(np.float32)

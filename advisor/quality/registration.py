@@ -16,7 +16,6 @@ from msgspec.structs import replace
 
 from advisor.errors import FfmpegError
 from advisor.quality.crop import Crop
-from advisor.quality.geometry import Edges
 from advisor.quality.graph import Plan
 from advisor.quality.pairing import Pairing
 from advisor.quality.probe import Media
@@ -54,7 +53,7 @@ def areas_around(crop: Crop, reference: Media, output: Media) -> list[Crop]:
     return [crop, *(replace(crop, **{side: one}) for one in areas if one != area)]
 
 
-def cut_unscaled(edges: Edges, reference: Media, output: Media) -> Crop:
+def cut_unscaled(edges: np.ndarray, reference: Media, output: Media) -> Crop:
     """Where the smaller picture lies in the larger one; the whole pictures where one was scaled.
 
     ``edges`` are those of `part_shown`: what the output shows of the reference.

@@ -23,8 +23,8 @@ _TICKS = 1_000_000_000
 _BLACK = 20 / 255
 """Mean luma of a line, of the full scale, up to which it is a bar: black is 16 in limited range."""
 _COMBED = 1.3
-"""By so much lines fit worse to their neighbours than to the next of their field: ffmpeg's own 1.04 finds that
-in drawings with fine lines too."""
+"""By so much lines fit worse to their neighbours than to the next of their field: ffmpeg's own 1.04 finds
+that in drawings with fine lines too."""
 _FRAME = re.compile(r"^frame:\d+ +pts:(-?\d+|NOPTS)", re.MULTILINE)
 _EDGES = re.compile(r"cropdetect\.([xy][12])=(-?\d+)$", re.MULTILINE)
 
