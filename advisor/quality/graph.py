@@ -216,11 +216,13 @@ def _own(media: Media) -> Colour:
 
 
 def _filled(colour: Colour, other: Colour, alike: bool) -> Colour:
+    # where the matrices differ the output was brought to other colours, and may be none of HDR any more
+    same = colour.matrix is None or other.matrix in (None, colour.matrix)
     return Colour(
         range=colour.range or (other.range if alike else None),
         matrix=colour.matrix or (other.matrix if alike else None),
         primaries=colour.primaries or other.primaries,
-        transfer=colour.transfer or other.transfer,
+        transfer=colour.transfer or (other.transfer if same else None),
     )
 
 

@@ -23,7 +23,7 @@ from advisor.quality.settings import Area
 
 _REACH_PIXELS = 4
 _TRIMMED_SHARE, _SAME_SHARE = 0.2, 0.97
-"""By up to the first share a side may be cut and not scaled; from the second share on it is whole."""
+"""By up to the first share a side may be cut or filled up, not scaled; from the second on it is whole."""
 _FRAMES, WITHIN = 5, 250
 """So many of the first frames are looked at."""
 _ERROR = re.compile(r" mse_y:(\S+)")
@@ -59,29 +59,32 @@ def cut_unscaled(edges: np.ndarray, reference: Media, output: Media) -> Crop:
     ``edges`` are those of `part_shown`: what the output shows of the reference.
     """
     sizes = [np.array([media.width, media.height]) for media in (reference, output)]
-    place, end = np.round(edges[:2] * sizes[0]).astype(int), np.round(edges[2:] * sizes[0]).astype(int)
+    place, end = np.round(edges.reshape(2, 2) * sizes[0]).astype(int)
     room = sizes[0] - sizes[1]
     if np.max(np.abs(end - place - sizes[1])) > _REACH_PIXELS or np.min(room) < 0 < np.max(room):
         return Crop()
-    place = np.clip(np.sign(np.sum(room)) * place, 0, np.abs(room))
+    is_smaller = np.sum(room) > 0
+    place = np.clip(place if is_smaller else -place, 0, np.abs(room))
     area = Area(*(int(n) for n in (*np.min(sizes, axis=0), *place)))
-    return Crop(area) if np.sum(room) > 0 else Crop(output=area)
+    return Crop(area) if is_smaller else Crop(output=area)
 
 
 def _cut_out(reference: Media, output: Media) -> list[Crop]:
-    """Areas that an output without bars may show: of its size if that is nearly all, else the middle."""
+    """Areas that both may show: of the smaller one's size if that is nearly all, else the middle."""
     whole = reference.width, reference.height
-    less = whole[0] - output.width, whole[1] - output.height
+    sizes = sorted([whole, (output.width, output.height)])
+    less = [larger - smaller for smaller, larger in zip(*sizes, strict=True)]
     if min(less) >= 0 and 0 < max(less[0] / whole[0], less[1] / whole[1]) <= _TRIMMED_SHARE:
-        across, down = ({0, pixels // 2, pixels - pixels // 2, pixels} for pixels in less)
-        return [Crop(Area(output.width, output.height, x, y)) for x in sorted(across) for y in sorted(down)]
+        side = "output" if sizes[0] == whole else "reference"
+        across, down = (sorted({0, pixels // 2, pixels - pixels // 2, pixels}) for pixels in less)
+        return [Crop(**{side: Area(*sizes[0], x, y)}) for x in across for y in down]
     shape = output.display_aspect / reference.display_aspect
     inside = round(whole[0] * min(1, shape)), round(whole[1] / max(1, shape))
-    sizes = [
+    spans = [
         range(n - 2, n + 3) if n < _SAME_SHARE * side else [side]
         for n, side in zip(inside, whole, strict=True)
     ]
-    middle = [Area(w, h, (whole[0] - w) // 2, (whole[1] - h) // 2) for w, h in itertools.product(*sizes)]
+    middle = [Area(w, h, (whole[0] - w) // 2, (whole[1] - h) // 2) for w, h in itertools.product(*spans)]
     return [Crop(area) for area in middle if (area.width, area.height) != whole]
 
 
