@@ -23,7 +23,7 @@ from advisor.errors import FfmpegError, MediaError
 from advisor.quality.live import REFERENCE
 from advisor.quality.live_capture import Capture, Wanted, capture, comes_in_pieces, is_recorded
 from advisor.quality.live_checks import check
-from advisor.quality.live_process import ANSWER, Answer, Request, Scores, Seen
+from advisor.quality.live_process import ANSWER, Answer, Request, Seen
 from advisor.quality.matching import Decoded, paired, shift_seconds
 from advisor.quality.measure import begun, measure
 from advisor.quality.passes import Work, ffmpeg_command
@@ -148,24 +148,26 @@ def _seen(request: Request, name: str, captured: Capture, reference: Capture | N
     if name in request.absent:
         return replace(seen, reason="it was down before")
     try:
-        scores, reason = _compared(request, name, captured, reference)
+        compared = _compared(request, name, captured, reference)
     except MediaError as exc:  # by the probe; it names the file, which is the window's own
         return replace(seen, outcome="damaged", reason=exc.problem)
     except FfmpegError as exc:
         return replace(seen, outcome="failed", reason=str(exc))
-    return replace(seen, outcome="unaligned" if reason else "scored", reason=reason, scores=scores)
+    if isinstance(compared, str):
+        return replace(seen, outcome="unaligned", reason=compared)
+    return replace(seen, outcome="scored", quality=compared[0], lag_seconds=compared[1])
 
 
 def _compared(
     request: Request, name: str, captured: Capture, reference: Capture
-) -> tuple[Scores | None, str | None]:
-    """The scores, or why there are none."""
+) -> tuple[Quality, float] | str:
+    """The quality and the lag, or why there are none."""
     source, encode = probe(reference.file), probe(captured.file)
     if not source.times:
-        return None, "the reference has no timestamps"
+        return "the reference has no timestamps"
     recorded = any(is_recorded(request.addresses[one]) for one in (name, REFERENCE))
     reach = _reach(request, name)
-    reason: str | None = None
+    reason = "the frames do not match the reference"
     for guess in [0.0] if recorded else reach.guesses:
         apart = 0.0 if recorded else captured.shown_from - guess - reference.shown_from
         start = 0.0 if recorded else max(0.0, apart - min(_PIECES_SECONDS, (reach.high - reach.low) / 2))
@@ -200,9 +202,9 @@ def _compared(
         if quality.aligned:
             at = first - source.times[0] + (quality.offset_seconds or 0.0)
             lag = at if recorded else captured.shown_from - reference.shown_from - at
-            return _scores(quality, lag), None
-        reason = quality.reason or "the frames do not match the reference"
-    return None, reason
+            return quality, lag
+        reason = quality.reason or reason
+    return reason
 
 
 def _offset(request: Request, source: Media, encode: Media, start: float) -> float:
@@ -224,17 +226,6 @@ def _offset(request: Request, source: Media, encode: Media, start: float) -> flo
         )
     pairing = paired(seen)
     return shift_seconds(pairing, seen) if pairing is not None else 0.0
-
-
-def _scores(quality: Quality, lag: float) -> Scores:
-    return Scores(
-        vmaf=quality.vmaf.mean if quality.vmaf else None,
-        psnr_decibels=quality.psnr_decibels.average if quality.psnr_decibels else None,
-        ssim_ratio=quality.ssim_ratio.all if quality.ssim_ratio else None,
-        lag_seconds=lag,
-        frames=quality.frames or 0,
-        notes=list(quality.notes),
-    )
 
 
 def main() -> int:

@@ -31,7 +31,7 @@ class Measurement(Struct, frozen=True):
     """A `Quality` and the frames behind it."""
 
     quality: Quality
-    frames: tuple[Frame, ...]
+    frames: tuple[Frame, ...] = ()
     """Empty where the pair is not aligned."""
 
 
@@ -70,7 +70,7 @@ def finished(output: OutputState, seen: Decoded, logs: Logs, complaints: Sequenc
         offset_seconds=round(shift_seconds(pairing, seen), 6),
     )
     if reason is not None:
-        return Measurement(quality, ())
+        return Measurement(quality)
     notes = [*output.comparison.plan.notes, *notes, *_notes(output, seen), *complaints]
     decided = output.comparison.plan
     cap = psnr_cap_decibels(decided.depth)
