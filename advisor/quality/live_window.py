@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.errors import FfmpegError, MediaError
@@ -46,27 +45,14 @@ _PATIENCE_SECONDS = 12.0
 _ROUNDING_SECONDS = 0.0005
 
 
-class _Reach(Struct, frozen=True):
+def _reach(request: Request, name: str) -> tuple[float, float]:
     """Where the lag of a rendition is looked for, in seconds."""
-
-    low: float
-    high: float
-
-    @property
-    def guesses(self) -> list[float]:
-        """Middles of parts that one comparison can search."""
-        if self.high - self.low <= 2 * _PIECES_SECONDS:
-            return [(self.low + self.high) / 2]
-        return [self.low + _TRY_SECONDS, self.high - _TRY_SECONDS]
-
-
-def _reach(request: Request, name: str) -> _Reach:
     lag = request.lags.get(name)
     if lag is None:
-        return _Reach(*_LAG_SECONDS[request.search % len(_LAG_SECONDS)])
+        return _LAG_SECONDS[request.search % len(_LAG_SECONDS)]
     pieces = any(comes_in_pieces(request.addresses[one]) for one in (name, REFERENCE))
     spread = _PIECES_SECONDS if pieces else _STEADY_SECONDS
-    return _Reach(lag - spread, lag + spread)
+    return lag - spread, lag + spread
 
 
 def begins(request: Request) -> dict[str, tuple[float, float]]:
@@ -86,9 +72,9 @@ def begins(request: Request) -> dict[str, tuple[float, float]]:
     if REFERENCE not in addresses:
         return dict.fromkeys(addresses, (0.0, window))
     reaches = {name: _reach(request, name) for name in addresses if name not in {REFERENCE, *request.absent}}
-    opened = {name: keys + reach.high for name, reach in reaches.items()}
+    opened = {name: keys + high for name, (_, high) in reaches.items()}
     earliest = min([0.0, *opened.values()])
-    widest = max([0.0, *(reach.high - reach.low for reach in reaches.values())])
+    widest = max([0.0, *(high - low for low, high in reaches.values())])
     plan = {name: (opened.get(name, earliest) - earliest, window) for name in addresses}
     return plan | {REFERENCE: (abs(earliest), window + 2 * keys + widest)}
 
@@ -166,11 +152,15 @@ def _compared(
     if not source.times:
         return "the reference has no timestamps"
     recorded = any(is_recorded(request.addresses[one]) for one in (name, REFERENCE))
-    reach = _reach(request, name)
+    low, high = _reach(request, name)
+    # one comparison can search so much; else the middles of two parts
+    guesses = [low + _TRY_SECONDS, high - _TRY_SECONDS]
+    if high - low <= 2 * _PIECES_SECONDS:
+        guesses = [(low + high) / 2]
     reason = "the frames do not match the reference"
-    for guess in [0.0] if recorded else reach.guesses:
+    for guess in [0.0] if recorded else guesses:
         apart = 0.0 if recorded else captured.shown_from - guess - reference.shown_from
-        start = 0.0 if recorded else max(0.0, apart - min(_PIECES_SECONDS, (reach.high - reach.low) / 2))
+        start = 0.0 if recorded else max(0.0, apart - min(_PIECES_SECONDS, (high - low) / 2))
         first = next((time for time in source.times if time >= start - _ROUNDING_SECONDS), None)
         if first is None:
             reason = "the reference ends too early"

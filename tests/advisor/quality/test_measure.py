@@ -350,6 +350,16 @@ def test_fields_are_seen_in_the_pictures_where_no_flag_tells_of_them(tmp_path: P
     assert film.quality.notes[0].startswith("the reference is interlaced and the output is not")
 
 
+def test_a_frame_late_under_a_moving_camera_is_no_other_part_of_the_picture(tmp_path: Path) -> None:
+    pan = "crop=320:180:n*4:n*2"
+    ffmpeg(tmp_path, "-i", str(SAMPLE), "-an", "-frames:v", "50", "-vf", pan, "-c:v", "ffv1", "pan.mkv")
+    late = ("-vf", "loop=1:1:10,setpts=N/25/TB", "-frames:v", "50")
+    ffmpeg(tmp_path, "-i", "pan.mkv", *late, "-c:v", "libx264", "-preset", "ultrafast", "late.mp4")
+    reason = quality.compute_quality(tmp_path / "pan.mkv", tmp_path / "late.mp4").reason
+    assert reason is not None
+    assert reason.startswith("the output is a frame or more behind the reference")
+
+
 def test_an_unaligned_pair_is_an_error_of_the_small_functions(videos: Path, tmp_path: Path) -> None:
     late = ("-vf", "tpad=start=1:color=navy,trim=end_frame=30")
     ffmpeg(tmp_path, "-i", str(videos / "ref.mkv"), *late, "-c:v", "libx264", "late.mp4")
