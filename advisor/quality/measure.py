@@ -243,7 +243,7 @@ def better(work: Work, output: OutputState, seen: Decoded) -> OutputState | None
     changed = replace(output, comparison=replace(output.comparison, pairing=pairing))
     tells = np.mean(pairs.variances[:WITHIN]) > _TELLING_VARIANCE
     if settings.crop == "auto" and not output.registered and tells:
-        edges = part_shown(pairs.reference[pairs.partners], pairs.shown)
+        edges = part_shown(pairs)
         around = former.crop
         if around == Crop() and edges is not None:
             around = cut_unscaled(edges, source, media)

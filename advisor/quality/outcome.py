@@ -88,9 +88,8 @@ def _crop_used(output: OutputState, source: Media) -> dict[str, str] | None:
 
 def _part_shown(pairs: Fit, crop: Crop, source: Media) -> str | None:
     """Why the pictures do not lie on each other; None where they do."""
-    edges = part_shown(pairs.reference[pairs.partners], pairs.shown)
-    # a camera that moves shows another part a frame later
-    if edges is None or min(np.mean(pairs.ahead), np.mean(pairs.behind)) < np.mean(pairs.used):
+    edges = part_shown(pairs)
+    if edges is None:
         return None
     area = crop.reference or Area(source.width, source.height, 0, 0)
     left, right = (area.x + round(area.width * edge) for edge in edges[::2])

@@ -61,7 +61,8 @@ def cut_unscaled(edges: np.ndarray, reference: Media, output: Media) -> Crop:
     sizes = [np.array([media.width, media.height]) for media in (reference, output)]
     place, end = np.round(edges.reshape(2, 2) * sizes[0]).astype(int)
     room = sizes[0] - sizes[1]
-    if np.max(np.abs(end - place - sizes[1])) > _REACH_PIXELS or np.min(room) < 0 < np.max(room):
+    scaled = np.max(np.abs(end - place - sizes[1])) > _REACH_PIXELS
+    if scaled or not np.any(room) or np.min(room) < 0 < np.max(room):
         return Crop()
     is_smaller = np.sum(room) > 0
     place = np.clip(place if is_smaller else -place, 0, np.abs(room))

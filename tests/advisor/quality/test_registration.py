@@ -97,8 +97,9 @@ def test_the_middle_may_have_been_cut_to_another_shape() -> None:
         # 40 and 56 columns left out; 8 lines more below, of black
         (media(1824, 1080), (0.0205, 0.0, 0.971, 1.0005), Crop(Area(1824, 1080, 39, 0))),
         (media(1920, 1088), (-0.0005, 0.0004, 1.0, 1.0071), Crop(output=Area(1920, 1080, 0, 0))),
-        # zoomed; and wider with fewer lines
+        # zoomed; beside by two lines; and wider with fewer lines
         (HD, (0.025, 0.025, 0.975, 0.975), Crop()),
+        (HD, (0.0, 0.0019, 1.0, 1.0019), Crop()),
         (media(1940, 1060), (-0.0052, 0.0093, 1.0052, 0.9907), Crop()),
     ],
 )
