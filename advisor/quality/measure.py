@@ -20,7 +20,6 @@ from advisor.common.control_group import memory_bytes
 from advisor.errors import FfmpegError, InputError, MediaError, WattframeError
 from advisor.quality.alignment import doubtful, fit
 from advisor.quality.crop import Crop, crop_by_bars, crop_by_hand
-from advisor.quality.geometry import part_shown
 from advisor.quality.graph import Comparison, Plan, plan, range_taken, reference_track
 from advisor.quality.logs import combed, complaints, read_logs, size_changes
 from advisor.quality.matching import Decoded, frame_times, given_shift, paired, reference_timing
@@ -38,7 +37,7 @@ from advisor.quality.pictures import are_limited
 from advisor.quality.probe import Media, intact_frames, probe, seen_through
 from advisor.quality.process import run_ffmpeg
 from advisor.quality.process_limits import process_limits
-from advisor.quality.registration import WITHIN, areas_around, best_of, cut_unscaled, registration_graph
+from advisor.quality.registration import WITHIN, areas_around, best_of, registration_graph
 from advisor.quality.settings import Area, QualitySettings
 from advisor.quality.tracks import Track, read_track
 from advisor.video.ffmpeg import find_ffmpeg
@@ -243,11 +242,7 @@ def better(work: Work, output: OutputState, seen: Decoded) -> OutputState | None
     changed = replace(output, comparison=replace(output.comparison, pairing=pairing))
     tells = np.mean(pairs.variances[:WITHIN]) > _TELLING_VARIANCE
     if settings.crop == "auto" and not output.registered and tells:
-        edges = part_shown(pairs)
-        around = former.crop
-        if around == Crop() and edges is not None:
-            around = cut_unscaled(edges, source, media)
-        changed = replace(_registered(work, changed, source, around), registered=True)
+        changed = replace(_registered(work, changed, source), registered=True)
     same = pairing.same(output.comparison.pairing) and changed.comparison.plan.crop == former.crop
     return None if same else changed
 
@@ -266,11 +261,11 @@ def _planned(output: OutputState, decided: Plan) -> OutputState:
     return replace(output, comparison=replace(output.comparison, plan=decided))
 
 
-def _registered(work: Work, output: OutputState, source: Media, around: Crop) -> OutputState:
+def _registered(work: Work, output: OutputState, source: Media) -> OutputState:
     """``output`` with the crop that fits best on some frames."""
     former = output.comparison.plan
-    crops = areas_around(around, source, output.media)
-    if crops == [former.crop]:
+    crops = areas_around(former.crop, source, output.media)
+    if len(crops) == 1:
         return output
     plans = [plan(source, output.media, work.settings, crop, limited=former.limited) for crop in crops]
     with tempfile.TemporaryDirectory(prefix="wattframe-quality-") as name:

@@ -53,23 +53,6 @@ def areas_around(crop: Crop, reference: Media, output: Media) -> list[Crop]:
     return [crop, *(replace(crop, **{side: one}) for one in areas if one != area)]
 
 
-def cut_unscaled(edges: np.ndarray, reference: Media, output: Media) -> Crop:
-    """Where the smaller picture lies in the larger one; the whole pictures where one was scaled.
-
-    ``edges`` are those of `part_shown`: what the output shows of the reference.
-    """
-    sizes = [np.array([media.width, media.height]) for media in (reference, output)]
-    place, end = np.round(edges.reshape(2, 2) * sizes[0]).astype(int)
-    room = sizes[0] - sizes[1]
-    scaled = np.max(np.abs(end - place - sizes[1])) > _REACH_PIXELS
-    if scaled or not np.any(room) or np.min(room) < 0 < np.max(room):
-        return Crop()
-    is_smaller = np.sum(room) > 0
-    place = np.clip(place if is_smaller else -place, 0, np.abs(room))
-    area = Area(*(int(n) for n in (*np.min(sizes, axis=0), *place)))
-    return Crop(area) if is_smaller else Crop(output=area)
-
-
 def _cut_out(reference: Media, output: Media) -> list[Crop]:
     """Areas that both may show: of the smaller one's size if that is nearly all, else the middle."""
     whole = reference.width, reference.height

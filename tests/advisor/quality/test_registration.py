@@ -12,7 +12,7 @@ from advisor.quality.crop import Crop
 from advisor.quality.graph import plan
 from advisor.quality.pairing import Pairing
 from advisor.quality.probe import Colour, Media
-from advisor.quality.registration import areas_around, best_of, cut_unscaled, registration_graph
+from advisor.quality.registration import areas_around, best_of, registration_graph
 from advisor.quality.settings import Area, QualitySettings
 
 
@@ -89,24 +89,6 @@ def test_the_middle_may_have_been_cut_to_another_shape() -> None:
     assert areas_around(Crop(), HD, media(1600, 900))[1:] == [
         Crop(Area(1600, 900, x, y)) for x in (0, 160, 320) for y in (0, 90, 180)
     ]
-
-
-@pytest.mark.parametrize(
-    ("output", "edges", "crop"),
-    [
-        # 40 and 56 columns left out; 8 lines more below, of black
-        (media(1824, 1080), (0.0205, 0.0, 0.971, 1.0005), Crop(Area(1824, 1080, 39, 0))),
-        (media(1920, 1088), (-0.0005, 0.0004, 1.0, 1.0071), Crop(output=Area(1920, 1080, 0, 0))),
-        # zoomed; beside by two lines; and wider with fewer lines
-        (HD, (0.025, 0.025, 0.975, 0.975), Crop()),
-        (HD, (0.0, 0.0019, 1.0, 1.0019), Crop()),
-        (media(1940, 1060), (-0.0052, 0.0093, 1.0052, 0.9907), Crop()),
-    ],
-)
-def test_a_picture_that_was_not_scaled_lies_where_it_is_seen(
-    output: Media, edges: tuple[float, ...], crop: Crop
-) -> None:
-    assert cut_unscaled(np.array(edges), HD, output) == crop
 
 
 def test_bars_on_both_sides_are_taken_as_they_are() -> None:
