@@ -117,7 +117,10 @@ def test_what_cannot_be_scored_has_its_reason_after_the_others_are_done(run: Run
 @pytest.mark.parametrize(
     "url", ["http://u:secret@h/a.mp4", "https:/h/a?token=secret", "srt://h?passphrase=secret"]
 )
-def test_a_url_in_place_of_an_encode_is_told_without_its_password(run: Run, url: str) -> None:
+def test_a_url_in_place_of_an_encode_is_told_without_its_password(
+    run: Run, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # with the progress that a terminal shows
     for done in run("ref.mkv", url), run("ref.mkv", url, "--json"):
         assert done.returncode == 1
         assert "secret" not in done.stdout + done.stderr

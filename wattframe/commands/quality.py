@@ -260,7 +260,7 @@ def _probe(pair: OwnPair, ffmpeg: str | None) -> None:
 
 def _score(pairs: Sequence[OwnPair], *, jobs: int, ffmpeg: str | None, threads: int) -> list[Measurement]:
     """Every encode in order. An ffmpeg that cannot be used is an error of the whole."""
-    from advisor.video.ffmpeg import chosen_ffmpeg
+    from advisor.video.ffmpeg import chosen_ffmpeg, shown
 
     program = str(chosen_ffmpeg(ffmpeg, pairs[0].settings.filters))
     stop = threading.Event()
@@ -278,7 +278,7 @@ def _score(pairs: Sequence[OwnPair], *, jobs: int, ffmpeg: str | None, threads: 
         tasks = []
         for first, *others in groups:
             more = f" and {len(others)} more" if others else ""
-            tasks.append(bars.add_task(f"{pairs[first].distorted.name}{more}", total=None))
+            tasks.append(bars.add_task(f"{Path(shown(pairs[first].distorted)).name}{more}", total=None))
 
         def group(places: Sequence[int], task: TaskID) -> list[Measurement]:
             def advance(done: int, total: int) -> None:
