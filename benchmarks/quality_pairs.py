@@ -431,7 +431,7 @@ PAIRS: tuple[Pair, ...] = (
     _of(
         "first frame twice",
         (_REF30, f"-r 30 -i @ -vf loop=1:1:0,setpts=N/30/TB,trim=end_frame=50 {_X264} d.mp4"),
-        None,
+        Truth(reference="trim=end_frame=49", distorted="trim=start_frame=1"),
     ),
     _of(
         "a frame twice in the middle",
@@ -599,12 +599,29 @@ PAIRS: tuple[Pair, ...] = (
         (_REF, f"-i @ -vf drawbox=t=fill:color=navy:enable='between(n\\,20\\,35)' {_X264} d.mp4"),
         None,
     ),
+    _of(
+        "a lead that holds the first picture",
+        (_REF, f"-i @ -vf tpad=start=20:start_mode=clone {_X264} d.mp4"),
+        Truth(distorted="trim=start_frame=20"),
+    ),
     _of("another video", (_REF, f"-f lavfi -i testsrc2=s=480x270:r=25:d=2 {_X264} d.mp4"), None),
     _of("mirrored", (_REF, f"-i @ -vf hflip {_X264} d.mp4"), None),
     _of("upside down", (_REF, f"-i @ -vf vflip {_X264} d.mp4"), None),
     _of("turned by 180 degrees", (_REF, f"-i @ -vf hflip,vflip {_X264} d.mp4"), None),
     _of("turned by 90 degrees", (_REF, f"-i @ -vf transpose {_X264} d.mp4"), None),
     # bars and parts of the picture
+    _of(
+        "cut by more on one side",
+        (_REF, f"-i @ -vf crop=462:260:4:2 {_X264} d.mp4"),
+        None,
+    ),
+    _of(
+        "filled up to whole blocks",
+        (_REF, f"-i @ -vf pad=480:272 {_X264} d.mp4"),
+        Truth(distorted="crop=480:270:0:0"),
+    ),
+    _of("zoomed by a fiftieth", (_REF, f"-i @ -vf crop=470:264,scale=480:270 {_X264} d.mp4"), None),
+    _of("stretched from a part", (_REF, f"-i @ -vf crop=480:256:0:0,scale=480:270 {_X264} d.mp4"), None),
     _of(
         "letterbox cut off",
         (

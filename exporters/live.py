@@ -76,10 +76,10 @@ FAMILIES = declared(globals())
 
 _PER_WINDOW: tuple[tuple[Family, Callable[[Seen], float | None]], ...] = (
     (UP, lambda s: int(s.up)),
-    (VMAF, lambda s: s.scores.vmaf if s.scores else None),
-    (PSNR, lambda s: s.scores.psnr_decibels if s.scores else None),
-    (SSIM, lambda s: s.scores.ssim_ratio if s.scores else None),
-    (OFFSET, lambda s: s.scores.lag_seconds if s.scores else None),
+    (VMAF, lambda s: s.quality.vmaf.mean if s.quality and s.quality.vmaf else None),
+    (PSNR, lambda s: s.quality.psnr_decibels.average if s.quality and s.quality.psnr_decibels else None),
+    (SSIM, lambda s: s.quality.ssim_ratio.all if s.quality and s.quality.ssim_ratio else None),
+    (OFFSET, lambda s: s.lag_seconds),
     (ALIGNED, lambda s: {"scored": 1, "unaligned": 0}.get(s.outcome)),
     (FROZEN, lambda s: s.checks.frozen_ratio if s.checks else None),
     (BLACK, lambda s: s.checks.black_ratio if s.checks else None),
@@ -274,7 +274,7 @@ class LiveCollector(Collector):
         lost = [n for n in searched if state.seen[n].outcome == "unaligned"]
         state.misses = state.misses + 1 if lost else 0
         # one that is elsewhere now, or gone, is looked for anew
-        state.lags = {n: seen.scores.lag_seconds for n, seen in state.seen.items() if seen.scores is not None}
+        state.lags = {n: seen.lag_seconds for n, seen in state.seen.items() if seen.lag_seconds is not None}
         for name, seen in state.seen.items():
             self._tell(state.stream.name, name, seen)
 

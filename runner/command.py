@@ -12,7 +12,6 @@ import re
 import statistics
 import zlib
 from collections.abc import Sequence
-from glob import escape
 from pathlib import Path
 
 from msgspec import Struct
@@ -43,6 +42,11 @@ class Target(Struct, frozen=True, kw_only=True):
     pass_log: Path | None = None
     """The beginning of the names of what a first pass writes; None with one pass."""
 
+    @property
+    def pass_files(self) -> list[Path]:
+        """What a first pass has written for the second."""
+        return [] if self.pass_log is None else list(self.pass_log.parent.glob(f"{self.pass_log.name}-*"))
+
 
 class Command(Struct, frozen=True):
     """One ffmpeg process, or two of which the second runs when the first has ended well."""
@@ -54,8 +58,7 @@ class Command(Struct, frozen=True):
     @property
     def has_statistics(self) -> bool:
         """Whether the first pass left something for the second; without, an older ffmpeg has none."""
-        logs = [target.pass_log for target in self.targets if target.pass_log is not None]
-        return all(any(f.stat().st_size for f in log.parent.glob(f"{escape(log.name)}*")) for log in logs)
+        return all(any(file.stat().st_size for file in target.pass_files) for target in self.targets)
 
 
 def commands(job: Job, *, ffmpeg: Path, folder: Path, source: Source | None = None) -> list[Command]:
@@ -84,7 +87,7 @@ def without_key(text: str, job: Job) -> str:
 
 
 def _command(job: Job, ffmpeg: Path, folder: Path, source: Source | None, stream: int) -> Command:
-    targets = tuple(_target(job, folder, stream, index) for index in range(len(job.streams[stream])))
+    targets = targets_of(job, folder, stream)
     head = [str(ffmpeg), *_global_arguments(job), *_input_arguments(job, source)]
     head += ["-filter_complex", _graph(job, targets, source)]
     passes = [_outputs(job, targets, source, number) for number in range(1, (job.passes or 1) + 1)]
@@ -117,7 +120,7 @@ def _global_arguments(job: Job) -> list[str]:
 
 def trial(job: Job, source: Source) -> list[str]:
     """Arguments that encode the first frame as the job would, to nowhere."""
-    targets = tuple(_target(job, Path(), 0, index) for index in range(len(job.streams[0])))
+    targets = targets_of(job, Path(), 0)
     arguments = ["-nostdin", "-v", "warning", "-y", *job.table.device, *_input_arguments(job, source)]
     arguments += ["-filter_complex", _graph(job, targets, source)]
     muxer = {"file": "mp4", "null": "null", "rtmp": "flv"}[job.sink]
@@ -254,22 +257,22 @@ def _filled(template: Sequence[str], value: str) -> list[str]:
     return [part.replace("{}", value) for part in template]
 
 
+def targets_of(job: Job, folder: Path, stream: int) -> tuple[Target, ...]:
+    """Where the renditions of one of a job's streams go: no other job's files have these names."""
+    return tuple(_target(job, folder, stream, index) for index in range(len(job.streams[stream])))
+
+
 def _target(job: Job, folder: Path, stream: int, index: int) -> Target:
     rung = job.streams[stream][index]
     several = len(job.streams) > 1, len(job.streams[stream]) > 1
     suffix = (f"_s{stream + 1}" if several[0] else "") + (f"_r{index + 1}" if several[1] else "")
-    stem = f"{file_stem(job)}{suffix}"
+    stem = f"{slug(job.name)}_{job.repeat}{suffix}"
     pass_log = folder.absolute() / f"{stem}_pass" if job.passes == 2 else None
     if job.sink == "file":
         path = folder / f"{stem}.mp4"
         return Target(rung=rung, url=file_url(path), path=path, pass_log=pass_log)
     url = "-" if job.sink == "null" else f"{job.rtmp}{suffix}"
     return Target(rung=rung, url=url, path=None, pass_log=pass_log)
-
-
-def file_stem(job: Job) -> str:
-    """How the name of every file of a job begins, in front of a dot or ``_``, and that of no other job's."""
-    return f"{slug(job.name)}_{job.repeat}"
 
 
 def slug(name: str) -> str:

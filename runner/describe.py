@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.results import EncodeStats, Output, Scenario
@@ -58,9 +57,9 @@ def outputs(job: Job, command: Command, result: FfmpegLog, source: Source | None
     """The renditions of one process that ended well."""
     for index, target in enumerate(command.targets):
         frames = result.output_frames.get(index, result.frames if index == 0 else None)
-        video = None if target.path is None else _written(target.path)
-        seconds = _seconds(job, frames, video, result, source)
-        size = None if target.rung.resolution or not job.filters else (video and video.resolution)
+        written, lasts = _written(target.path)
+        seconds = lasts if written and frames and not job.fps else _seconds(job, frames, result, source)
+        size = None if target.rung.resolution or not job.filters else written
         rate = frames / seconds if job.filters and not job.fps and frames and seconds else _rate(job, source)
         yield Output(
             resolution=size or _resolution(target.rung, source),
@@ -73,14 +72,10 @@ def outputs(job: Job, command: Command, result: FfmpegLog, source: Source | None
         )
 
 
-class _Video(Struct, frozen=True):
-    """What a file says of its video."""
-
-    resolution: str
-    seconds: float | None
-
-
-def _written(path: Path) -> _Video | None:
+def _written(path: Path | None) -> tuple[str | None, float | None]:
+    """Size and seconds of the video in a file, as far as it tells them."""
+    if path is None:
+        return None, None
     import av
 
     try:
@@ -88,21 +83,17 @@ def _written(path: Path) -> _Video | None:
             stream = container.streams.video[0]
             ticks, base = stream.duration, stream.time_base
             seconds = float(ticks * base) if ticks is not None and base is not None else None
-            return _Video(f"{stream.width}x{stream.height}", seconds)
+            return f"{stream.width}x{stream.height}", seconds
     except (av.FFmpegError, OSError, IndexError):
-        return None
+        return None, None
 
 
-def _seconds(
-    job: Job, frames: int | None, video: _Video | None, result: FfmpegLog, source: Source | None
-) -> float | None:
-    """Seconds of video: as the file says, else as its frames last in the input, else as ffmpeg says."""
+def _seconds(job: Job, frames: int | None, result: FfmpegLog, source: Source | None) -> float | None:
+    """Seconds of video where no file says them: as its frames last in the input, else as ffmpeg says."""
     if frames is None:
         return None
     if job.fps is not None:
         return float(frames / job.fps)
-    if video is not None:
-        return video.seconds
     return result.seconds if job.filters or source is None else source.seconds_of(frames)
 
 

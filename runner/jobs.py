@@ -19,6 +19,7 @@ from advisor.errors import InputError
 from advisor.results.derived import parse_bitrate_kbps
 from advisor.results.records import Asked
 from advisor.video.encoders import ALIASES, ENCODERS, Encoder
+from advisor.video.ffmpeg import shown
 from runner.arguments import spec_of
 from runner.batch import read_batch
 from runner.source import LAVFI
@@ -253,7 +254,7 @@ def _next_to(specs: Sequence[Spec], file: Path) -> list[Spec]:
     """Inputs named in a batch file are relative to it; a URL stays one, to be refused as such."""
     return [
         spec
-        if spec.input is None or spec.input.startswith(LAVFI) or "://" in spec.input
+        if spec.input is None or spec.input.startswith(LAVFI) or shown(spec.input) != spec.input
         else replace(spec, input=str(file.parent / spec.input))
         for spec in specs
     ]

@@ -20,7 +20,7 @@ from advisor.errors import FfmpegError, WorkError
 from advisor.machine import host
 from advisor.results import Quality, Run, Scenario, Tool, write_run
 from advisor.results.derived import host_mean_watts
-from runner.command import file_stem
+from runner.command import targets_of
 from runner.describe import failed_scenario
 from runner.display import Display
 from runner.jobs import Job
@@ -198,10 +198,12 @@ class Session:
         return replace(scenario, outputs=[replace(output, path=None) for output in scenario.outputs])
 
     def _clear(self, job: Job, *, keeps_outputs: bool) -> None:
-        """Delete what a first pass wrote, and the encodes that nobody wants."""
-        for file in self._laboratory.folder.glob(f"{file_stem(job)}[._]*"):
-            if not (keeps_outputs and file.suffix == ".mp4"):
-                file.unlink(missing_ok=True)
+        """Delete what a first pass wrote, and the encodes that nobody wants; no file of anybody else."""
+        for stream in range(len(job.streams)):
+            for target in targets_of(job, self._laboratory.folder, stream):
+                unwanted = [] if keeps_outputs or target.path is None else [target.path]
+                for file in (*target.pass_files, *unwanted):
+                    file.unlink(missing_ok=True)
 
     @property
     def idle_watts(self) -> float | None:

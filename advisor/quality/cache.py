@@ -18,7 +18,7 @@ from advisor.common.regular_file import open_regular, read_regular
 from advisor.quality.settings import QualitySettings
 from advisor.results import Quality
 
-METHOD = 10
+METHOD = 11
 """Raised when a change of the method changes scores; older records are then computed again."""
 
 _CHUNK_BYTES = 1 << 20

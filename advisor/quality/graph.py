@@ -216,11 +216,13 @@ def _own(media: Media) -> Colour:
 
 
 def _filled(colour: Colour, other: Colour, alike: bool) -> Colour:
+    # where the matrices differ the output was brought to other colours, and may be none of HDR any more
+    same = colour.matrix is None or other.matrix in (None, colour.matrix)
     return Colour(
         range=colour.range or (other.range if alike else None),
         matrix=colour.matrix or (other.matrix if alike else None),
         primaries=colour.primaries or other.primaries,
-        transfer=colour.transfer or other.transfer,
+        transfer=colour.transfer or (other.transfer if same else None),
     )
 
 
@@ -291,7 +293,7 @@ def _reference(comparisons: Sequence[Comparison], before: str, frames: int | Non
     )
     steps = [*([before] if before else []), *([f"trim=end_frame={frames}"] if frames is not None else [])]
     steps.append(f"split={len(areas) + len(comparisons)}")
-    tracks = [f"[{name}_whole]{track_filters(name, area)}[{name}]" for name, area in areas.items()]
+    tracks = [f"[{name}_whole]{track_filters(name, area)}" for name, area in areas.items()]
     return ";\n".join([f"[0:V:0]{','.join(steps)}{labels}", *tracks])
 
 
@@ -299,7 +301,7 @@ def _pair(n: int, comparison: Comparison, before: str) -> Iterator[str]:
     decided, pairing = comparison.plan, comparison.pairing
     first, partners = pairing.first, pairing.partners
     yield f"[{n + 1}:V:0]{before + ',' if before else ''}split=2[e{n}][t{n}]"
-    yield f"[t{n}]{track_filters(f'track{n}', decided.crop.output)}[track{n}]"
+    yield f"[t{n}]{track_filters(f'track{n}', decided.crop.output)}"
     taken = f"trim=start_frame={first}:end_frame={first + len(partners)}"
     yield f"[e{n}]{taken},{_TIME_BASE},setpts=N*{_SLOT},{decided.output_filters}[d{n}_0]"
     copies = 2 + bool(decided.models or decided.features) + decided.xpsnr

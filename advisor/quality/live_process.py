@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from advisor.quality.live_checks import Checks
+from advisor.results import Quality
 
 ANSWER = "answer.json"
 Outcome = Literal["scored", "unaligned", "checked", "lost", "unreachable", "damaged", "failed"]
@@ -56,18 +57,6 @@ class Request(Struct, frozen=True, kw_only=True):
     """Added to the niceness of the process and all that it starts."""
 
 
-class Scores(Struct, frozen=True, kw_only=True):
-    """A rendition against the reference."""
-
-    vmaf: float | None
-    psnr_decibels: float | None
-    ssim_ratio: float | None
-    lag_seconds: float
-    """By how much its frames come later than the same ones of the reference."""
-    frames: int
-    notes: list[str] = []
-
-
 class Seen(Struct, frozen=True, kw_only=True):
     """What a window showed of one address. None is not known."""
 
@@ -75,7 +64,10 @@ class Seen(Struct, frozen=True, kw_only=True):
     reason: str | None = None
     up: bool = False
     """Video came to the end of the window."""
-    scores: Scores | None = None
+    quality: Quality | None = None
+    """Of a rendition against the reference."""
+    lag_seconds: float | None = None
+    """By how much its frames come later than the same ones of the reference."""
     checks: Checks | None = None
     bitrate_kbps: float | None = None
     frame_rate: float | None = None

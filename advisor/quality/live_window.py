@@ -16,14 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.errors import FfmpegError, MediaError
 from advisor.quality.live import REFERENCE
 from advisor.quality.live_capture import Capture, Wanted, capture, comes_in_pieces, is_recorded
 from advisor.quality.live_checks import check
-from advisor.quality.live_process import ANSWER, Answer, Request, Scores, Seen
+from advisor.quality.live_process import ANSWER, Answer, Request, Seen
 from advisor.quality.matching import Decoded, paired, shift_seconds
 from advisor.quality.measure import begun, measure
 from advisor.quality.passes import Work, ffmpeg_command
@@ -46,27 +45,14 @@ _PATIENCE_SECONDS = 12.0
 _ROUNDING_SECONDS = 0.0005
 
 
-class _Reach(Struct, frozen=True):
+def _reach(request: Request, name: str) -> tuple[float, float]:
     """Where the lag of a rendition is looked for, in seconds."""
-
-    low: float
-    high: float
-
-    @property
-    def guesses(self) -> list[float]:
-        """Middles of parts that one comparison can search."""
-        if self.high - self.low <= 2 * _PIECES_SECONDS:
-            return [(self.low + self.high) / 2]
-        return [self.low + _TRY_SECONDS, self.high - _TRY_SECONDS]
-
-
-def _reach(request: Request, name: str) -> _Reach:
     lag = request.lags.get(name)
     if lag is None:
-        return _Reach(*_LAG_SECONDS[request.search % len(_LAG_SECONDS)])
+        return _LAG_SECONDS[request.search % len(_LAG_SECONDS)]
     pieces = any(comes_in_pieces(request.addresses[one]) for one in (name, REFERENCE))
     spread = _PIECES_SECONDS if pieces else _STEADY_SECONDS
-    return _Reach(lag - spread, lag + spread)
+    return lag - spread, lag + spread
 
 
 def begins(request: Request) -> dict[str, tuple[float, float]]:
@@ -86,9 +72,9 @@ def begins(request: Request) -> dict[str, tuple[float, float]]:
     if REFERENCE not in addresses:
         return dict.fromkeys(addresses, (0.0, window))
     reaches = {name: _reach(request, name) for name in addresses if name not in {REFERENCE, *request.absent}}
-    opened = {name: keys + reach.high for name, reach in reaches.items()}
+    opened = {name: keys + high for name, (_, high) in reaches.items()}
     earliest = min([0.0, *opened.values()])
-    widest = max([0.0, *(reach.high - reach.low for reach in reaches.values())])
+    widest = max([0.0, *(high - low for low, high in reaches.values())])
     plan = {name: (opened.get(name, earliest) - earliest, window) for name in addresses}
     return plan | {REFERENCE: (abs(earliest), window + 2 * keys + widest)}
 
@@ -148,27 +134,33 @@ def _seen(request: Request, name: str, captured: Capture, reference: Capture | N
     if name in request.absent:
         return replace(seen, reason="it was down before")
     try:
-        scores, reason = _compared(request, name, captured, reference)
+        compared = _compared(request, name, captured, reference)
     except MediaError as exc:  # by the probe; it names the file, which is the window's own
         return replace(seen, outcome="damaged", reason=exc.problem)
     except FfmpegError as exc:
         return replace(seen, outcome="failed", reason=str(exc))
-    return replace(seen, outcome="unaligned" if reason else "scored", reason=reason, scores=scores)
+    if isinstance(compared, str):
+        return replace(seen, outcome="unaligned", reason=compared)
+    return replace(seen, outcome="scored", quality=compared[0], lag_seconds=compared[1])
 
 
 def _compared(
     request: Request, name: str, captured: Capture, reference: Capture
-) -> tuple[Scores | None, str | None]:
-    """The scores, or why there are none."""
+) -> tuple[Quality, float] | str:
+    """The quality and the lag, or why there are none."""
     source, encode = probe(reference.file), probe(captured.file)
     if not source.times:
-        return None, "the reference has no timestamps"
+        return "the reference has no timestamps"
     recorded = any(is_recorded(request.addresses[one]) for one in (name, REFERENCE))
-    reach = _reach(request, name)
-    reason: str | None = None
-    for guess in [0.0] if recorded else reach.guesses:
+    low, high = _reach(request, name)
+    # one comparison can search so much; else the middles of two parts
+    guesses = [low + _TRY_SECONDS, high - _TRY_SECONDS]
+    if high - low <= 2 * _PIECES_SECONDS:
+        guesses = [(low + high) / 2]
+    reason = "the frames do not match the reference"
+    for guess in [0.0] if recorded else guesses:
         apart = 0.0 if recorded else captured.shown_from - guess - reference.shown_from
-        start = 0.0 if recorded else max(0.0, apart - min(_PIECES_SECONDS, (reach.high - reach.low) / 2))
+        start = 0.0 if recorded else max(0.0, apart - min(_PIECES_SECONDS, (high - low) / 2))
         first = next((time for time in source.times if time >= start - _ROUNDING_SECONDS), None)
         if first is None:
             reason = "the reference ends too early"
@@ -200,9 +192,9 @@ def _compared(
         if quality.aligned:
             at = first - source.times[0] + (quality.offset_seconds or 0.0)
             lag = at if recorded else captured.shown_from - reference.shown_from - at
-            return _scores(quality, lag), None
-        reason = quality.reason or "the frames do not match the reference"
-    return None, reason
+            return quality, lag
+        reason = quality.reason or reason
+    return reason
 
 
 def _offset(request: Request, source: Media, encode: Media, start: float) -> float:
@@ -216,7 +208,7 @@ def _offset(request: Request, source: Media, encode: Media, start: float) -> flo
     with tempfile.TemporaryDirectory(prefix="wattframe-live-") as name:
         folder = Path(name)
         tracks = ("reference", "output")
-        graph = ";".join(f"[{n}:V:0]{track_filters(one, None)}[{one}]" for n, one in enumerate(tracks))
+        graph = ";".join(f"[{n}:V:0]{track_filters(one, None)}" for n, one in enumerate(tracks))
         command = [*ffmpeg_command(work, source, [output], folder, graph), *track_outputs(tracks)]
         run_ffmpeg(command, folder=folder, inputs=(source.path, encode.path))
         seen = Decoded(
@@ -224,17 +216,6 @@ def _offset(request: Request, source: Media, encode: Media, start: float) -> flo
         )
     pairing = paired(seen)
     return shift_seconds(pairing, seen) if pairing is not None else 0.0
-
-
-def _scores(quality: Quality, lag: float) -> Scores:
-    return Scores(
-        vmaf=quality.vmaf.mean if quality.vmaf else None,
-        psnr_decibels=quality.psnr_decibels.average if quality.psnr_decibels else None,
-        ssim_ratio=quality.ssim_ratio.all if quality.ssim_ratio else None,
-        lag_seconds=lag,
-        frames=quality.frames or 0,
-        notes=list(quality.notes),
-    )
 
 
 def main() -> int:

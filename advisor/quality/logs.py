@@ -20,6 +20,10 @@ _NEW_SIZE = re.compile(
     r"input from stream (\d+):\d+ .*filter context - w: (\d+) h: (\d+) .*incoming frame - w: (\d+) h: (\d+)"
 )
 
+_FIELDS = re.compile(r"^\[idet@(\w+) @.* Multi .* TFF: *(\d+) BFF: *(\d+) Progressive: *(\d+)", re.MULTILINE)
+_LEAST_FRAMES, _MOST_OF = 10, 0.9
+"""So many frames and such a share of those that tell anything make an interlaced video."""
+
 
 class Logs(Struct, frozen=True):
     """Everything that one pass wrote of one output; every list has one value a compared frame."""
@@ -103,6 +107,12 @@ def complaints(messages: str) -> tuple[str, ...]:
         for where, line in _ERROR.findall(messages)
         if _OF_AN_INPUT.search(where) and not _OF_AN_OUTPUT.search(where)
     )
+
+
+def combed(messages: str) -> set[str]:
+    """Names of the tracks whose pictures are of two fields, whatever the files say."""
+    counts = ((name, int(tff) + int(bff), int(whole)) for name, tff, bff, whole in _FIELDS.findall(messages))
+    return {name for name, two, one in counts if two >= _LEAST_FRAMES and two >= _MOST_OF * (two + one)}
 
 
 def size_changes(messages: str) -> dict[int, str]:

@@ -21,7 +21,7 @@ from advisor.errors import FfmpegError, InputError, MediaError, WattframeError
 from advisor.quality.alignment import doubtful, fit
 from advisor.quality.crop import Crop, crop_by_bars, crop_by_hand
 from advisor.quality.graph import Comparison, Plan, plan, range_taken, reference_track
-from advisor.quality.logs import complaints, read_logs, size_changes
+from advisor.quality.logs import combed, complaints, read_logs, size_changes
 from advisor.quality.matching import Decoded, frame_times, given_shift, paired, reference_timing
 from advisor.quality.outcome import Measurement, finished
 from advisor.quality.pairing import Pairing, Timing, pair_by_times
@@ -186,12 +186,14 @@ def _pass(
         folder = Path(name)
         messages = run_pass(work, source, list(outputs.values()), folder)
         broken = complaints(messages)
-        sizes = size_changes(messages)
+        sizes, fields = size_changes(messages), combed(messages)
         for n, (place, output) in enumerate(outputs.items()):
             try:
                 names = reference_track(n, output.comparison.plan), f"track{n}"
                 reference, track = (read_track(folder, one) for one in names)
-                seen = Decoded(source, output.media, reference, track, work.settings)
+                media = _with_fields(output.media, names[1] in fields)
+                fielded = _with_fields(source, names[0] in fields)
+                seen = Decoded(fielded, media, reference, track, work.settings)
                 if output.intact is None and (broken or source.suspect or output.media.suspect):
                     output = replace(output, intact=_intact(seen))
                 reference, track = map(_until, (reference, track), output.intact or (None, None))
@@ -294,6 +296,10 @@ def _intact(seen: Decoded) -> tuple[int | None, int | None]:
         return None, None
     frames = intact_frames(seen.source)
     return (frames if frames < len(seen.reference.times) else None), None
+
+
+def _with_fields(media: Media, seen: bool) -> Media:
+    return replace(media, interlaced=media.interlaced or seen)
 
 
 def _until(track: Track, limit: int | None) -> Track:

@@ -11,14 +11,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.errors import FfmpegError
-from advisor.quality.alignment import begins_with_a_still, fit, judge
+from advisor.quality.alignment import Fit, begins_with_a_still, fit, judge
 from advisor.quality.crop import Crop
 from advisor.quality.frames import Frame, frame_rows
+from advisor.quality.geometry import part_shown
 from advisor.quality.graph import Plan
 from advisor.quality.logs import Logs
 from advisor.quality.matching import Decoded, shift_seconds, undecided
 from advisor.quality.pairing import Pairing
 from advisor.quality.passes import OutputState
+from advisor.quality.pictures import FLOOR, errors
 from advisor.quality.pooling import mean_decibels, pool, psnr_cap_decibels
 from advisor.quality.probe import Media
 from advisor.quality.settings import Area
@@ -29,7 +31,7 @@ class Measurement(Struct, frozen=True):
     """A `Quality` and the frames behind it."""
 
     quality: Quality
-    frames: tuple[Frame, ...]
+    frames: tuple[Frame, ...] = ()
     """Empty where the pair is not aligned."""
 
 
@@ -49,9 +51,12 @@ def finished(output: OutputState, seen: Decoded, logs: Logs, complaints: Sequenc
     reason, notes = _beyond(output, seen)
     if reason is None and undecided(pairing, seen):
         reason = "the frame rates differ, and the output does not show which frames were kept"
+    pairs = fit(*seen.pictures, pairing)
+    if reason is None and seen.settings.crop != "none":
+        reason = _part_shown(pairs, output.comparison.plan.crop, seen.source)
     if reason is None:
         times = seen.track.times[pairing.first :] - seen.track.times[0]
-        verdict = judge(fit(*seen.pictures, pairing), times, rate)
+        verdict = judge(pairs, times, rate)
         reason, notes = verdict.reason, [*notes, *verdict.notes]
     quality = Quality(
         aligned=reason is None,
@@ -65,7 +70,7 @@ def finished(output: OutputState, seen: Decoded, logs: Logs, complaints: Sequenc
         offset_seconds=round(shift_seconds(pairing, seen), 6),
     )
     if reason is not None:
-        return Measurement(quality, ())
+        return Measurement(quality)
     notes = [*output.comparison.plan.notes, *notes, *_notes(output, seen), *complaints]
     decided = output.comparison.plan
     cap = psnr_cap_decibels(decided.depth)
@@ -81,6 +86,21 @@ def _crop_used(output: OutputState, source: Media) -> dict[str, str] | None:
     return {"reference": str(crop.reference or whole[0]), "output": str(crop.output or whole[1])}
 
 
+def _part_shown(pairs: Fit, crop: Crop, source: Media) -> str | None:
+    """Why the pictures do not lie on each other; None where they do."""
+    edges = part_shown(pairs)
+    if edges is None:
+        return None
+    area = crop.reference or Area(source.width, source.height, 0, 0)
+    left, right = (area.x + round(area.width * edge) for edge in edges[::2])
+    top, bottom = (area.y + round(area.height * edge) for edge in edges[1::2])
+    found = f"the output was cut or stretched: it shows columns {left} to {right} and lines {top} to {bottom}"
+    if min(left, top) < 0 or right > source.width or bottom > source.height:
+        return f"{found} of the reference, which has {source.width}x{source.height}"
+    part = Area(right - left, bottom - top, left, top)
+    return f"{found} of the reference, about; --crop {part} compares these"
+
+
 def _beyond(output: OutputState, seen: Decoded) -> tuple[str | None, list[str]]:
     """What is to be said of the output's frames in front of the first partner and behind the last."""
     pairing, times, notes = output.comparison.pairing, seen.track.times, []
@@ -90,11 +110,13 @@ def _beyond(output: OutputState, seen: Decoded) -> tuple[str | None, list[str]]:
         side = "later" if pairing.shift > 0 else "earlier"
         notes.append(f"the output begins {abs(offset):.3f} s {side} than the reference")
     if lead:
-        if seen.settings.offset is None and begins_with_a_still(seen.track.pictures, lead):
+        held = _holds_first(fit(*seen.pictures, pairing), seen.track.pictures[:lead])
+        if not held and seen.settings.offset is None and begins_with_a_still(seen.track.pictures, lead):
             count = f"{lead} frame" + "s" * (lead > 1)
             what = f"the output begins with {count} of one picture that the reference does not begin with"
             return f"{what}; --offset {offset:.3f} compares what follows", []
-        notes.append(f"the output's first {-offset:.3f} s are not in the reference; they are not scored")
+        what = "hold the first picture" if held else "are not in the reference"
+        notes.append(f"the output's first {-offset:.3f} s {what}; they are not scored")
     if tail <= 0:
         return None, notes
     most = max(1, round(float(output.media.rate or 25) / rate))
@@ -107,6 +129,12 @@ def _beyond(output: OutputState, seen: Decoded) -> tuple[str | None, list[str]]:
         ends = [_seconds(track.times) for track in (seen.reference, seen.track)]
         return f"the reference ends before the output: {ends[0]:.2f} against {ends[1]:.2f} s", []
     return None, notes
+
+
+def _holds_first(pairs: Fit, lead: np.ndarray) -> bool:
+    """Whether what is in front of the first pair shows it too, all the time."""
+    first = pairs.reference[pairs.partners[:1]]
+    return bool(np.max(errors(lead, first)) <= 2 * pairs.used[0] + 4 * FLOOR)
 
 
 def _seconds(times: np.ndarray) -> float:
@@ -192,13 +220,8 @@ def _fields(seen: Decoded) -> list[str]:
     if source.interlaced and not encode.interlaced:
         return [
             "the reference is interlaced and the output is not: --reference-filter yadif (or the filter that "
-            "the encode used) compares pictures with pictures"
+            "the encode used; fieldmatch,decimate for telecined film) compares pictures with pictures"
         ]
     if encode.interlaced and not source.interlaced:
         return ["the output is interlaced and the reference is not"]
-    if source.rate and encode.rate and source.rate / encode.rate == Fraction(5, 4):
-        return [
-            "the reference has five frames for four of the output: if it is telecined, "
-            "--reference-filter fieldmatch,decimate brings back its film"
-        ]
     return []

@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from advisor.errors import InputError, MediaError
 from advisor.quality.completeness import bytes_missing
 from advisor.quality.settings import RawFormat
-from advisor.video.ffmpeg import MOST_PIXELS, file_url
+from advisor.video.ffmpeg import MOST_PIXELS, file_url, shown
 from advisor.video.packets import demuxed, films, first_video, opened
 
 if TYPE_CHECKING:
@@ -128,11 +128,12 @@ def probe(path: Path | str, raw: RawFormat | None = None) -> Media:
     MediaError
         No such file, not a video, no decodable picture, or cut off.
     """
-    source = _source(path, raw)
-    with _open(path, source) as container:
+    url, options = _source(path, raw)
+    with _open(path, url, options) as container:
         stream = _video(container, path)
         scan = _scan(container, stream, path)
-        media = _media(path, stream, scan, container.start_time, source, _described(container, stream))
+        media = _media(path, stream, scan, container.start_time, _described(container, stream))
+        media = replace(media, reads_as=options, opens=url)
         _refuse_truncated(media, stream.frames)
     return media
 
@@ -144,7 +145,7 @@ def intact_frames(media: Media) -> int:
     next one begins. Where streams were joined the last packet of the first is whole and yet marked, so what
     is followed by a key frame does not count.
     """
-    with _open(media.path, _Source(media.opens, media.reads_as)) as container:
+    with _open(media.path, media.opens, media.reads_as) as container:
         stream = _video(container, media.path)
         marked: list[tuple[int, int]] = []
         keys: set[int] = set()
@@ -205,20 +206,11 @@ def seen_through(media: Media, filters: str) -> Media:
     return replace(media, width=picture.width, height=picture.height, display_aspect=aspect)
 
 
-class _Source(Struct, frozen=True):
-    """How a path is opened."""
-
-    url: str
-    options: tuple[str, ...] = ()
-    """ffmpeg's, in front of ``-i``."""
-
-
-def _source(path: Path | str, raw: RawFormat | None) -> _Source:
-    text = str(path)
+def _source(path: Path | str, raw: RawFormat | None) -> tuple[str, tuple[str, ...]]:
+    """How ffmpeg opens ``path``: a URL, and options in front of ``-i``."""
     file = Path(path)
-    if (scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text)) and not file.exists():
-        # what follows may hold a password
-        raise MediaError("expected a file, found a URL: download it first", subject=f"{scheme[0]}...")
+    if (name := shown(path)) != str(path):
+        raise MediaError("expected a file, found a URL: download it first", subject=name)
     if file.suffix.lower() in _PICTURE_SUFFIXES and "%" in file.name and not file.exists():
         return _numbered_pictures(file, raw)
     if not file.exists():
@@ -228,8 +220,8 @@ def _source(path: Path | str, raw: RawFormat | None) -> _Source:
     if not file.stat().st_size:
         raise MediaError("the file is empty", subject=path)
     if file.suffix.lower() in RAW_SUFFIXES:
-        return _Source(file_url(path), _raw_options(path, raw))
-    return _Source(file_url(path))
+        return file_url(path), _raw_options(path, raw)
+    return file_url(path), ()
 
 
 def _raw_options(path: Path | str, raw: RawFormat | None) -> tuple[str, ...]:
@@ -250,7 +242,7 @@ def _raw_options(path: Path | str, raw: RawFormat | None) -> tuple[str, ...]:
     )
 
 
-def _numbered_pictures(pattern: Path, raw: RawFormat | None) -> _Source:
+def _numbered_pictures(pattern: Path, raw: RawFormat | None) -> tuple[str, tuple[str, ...]]:
     """Pictures such as ``frame%04d.png``, from the lowest number on."""
     parts = re.fullmatch(r"([^%]*)%(0?)(\d*)d([^%]*)", pattern.name)
     if parts is None:
@@ -265,14 +257,14 @@ def _numbered_pictures(pattern: Path, raw: RawFormat | None) -> _Source:
         lacking = next(n for n in itertools.count(numbers[0]) if n not in numbers)
         raise MediaError(f"expected pictures numbered without a gap, {lacking} is missing", subject=pattern)
     rate = raw.rate if raw is not None else "25"
-    return _Source(file_url(pattern), ("-f", "image2", "-start_number", str(numbers[0]), "-framerate", rate))
+    return file_url(pattern), ("-f", "image2", "-start_number", str(numbers[0]), "-framerate", rate)
 
 
-def _open(path: Path | str, source: _Source) -> InputContainer:
-    options = dict(zip(source.options[::2], source.options[1::2], strict=True))
+def _open(path: Path | str, url: str, reads_as: Sequence[str]) -> InputContainer:
+    options = dict(zip(reads_as[::2], reads_as[1::2], strict=True))
     form = options.pop("-f", None)
     try:
-        return opened(source.url, form, {key.removeprefix("-"): value for key, value in options.items()})
+        return opened(url, form, {key.removeprefix("-"): value for key, value in options.items()})
     except av.ArgumentError as exc:
         raise MediaError("expected a video file, found another format", subject=path) from exc
     except (av.FFmpegError, OSError) as exc:
@@ -364,9 +356,7 @@ def _described(container: InputContainer, stream: VideoStream) -> str:
     return dict(zip(parts[1::2], parts[2::2], strict=True)).get(str(stream.index), "")
 
 
-def _media(
-    path: Path | str, stream: VideoStream, scan: _Scan, start: int | None, source: _Source, described: str
-) -> Media:
+def _media(path: Path | str, stream: VideoStream, scan: _Scan, start: int | None, described: str) -> Media:
     frame, times = scan.frame, [time for time, _ in scan.shown]
     interval = _interval(times) if len(times) == scan.count else None
     rate = None if interval is None else _rate(interval, stream.guessed_rate, stream.time_base)
@@ -402,8 +392,6 @@ def _media(
         interlaced=bool(frame.interlaced_frame) or stream.codec_context.field_order in _INTERLACED_ORDERS,
         films=len(films(stream.container)),
         suspect=scan.damaged_after is not None,
-        reads_as=source.options,
-        opens=source.url,
     )
 
 

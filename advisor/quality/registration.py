@@ -23,7 +23,7 @@ from advisor.quality.settings import Area
 
 _REACH_PIXELS = 4
 _TRIMMED_SHARE, _SAME_SHARE = 0.2, 0.97
-"""By up to the first share a side may be cut and not scaled; from the second share on it is whole."""
+"""By up to the first share a side may be cut or filled up, not scaled; from the second on it is whole."""
 _FRAMES, WITHIN = 5, 250
 """So many of the first frames are looked at."""
 _ERROR = re.compile(r" mse_y:(\S+)")
@@ -42,9 +42,9 @@ def areas_around(crop: Crop, reference: Media, output: Media) -> list[Crop]:
     if crop.output is not None:
         side, media, area, other = "output", output, crop.output, crop.reference
         whole = Area(reference.width, reference.height, 0, 0)
-    other = other or whole
     if area is None or area == other:
         return [crop]
+    other = other or whole
     same_size = (area.width, area.height) == (other.width, other.height)
     fewer = area.width < media.width and area.height < media.height
     across = _spans(area.x, area.width, media.width, same_size, fewer)
@@ -54,19 +54,21 @@ def areas_around(crop: Crop, reference: Media, output: Media) -> list[Crop]:
 
 
 def _cut_out(reference: Media, output: Media) -> list[Crop]:
-    """Areas that an output without bars may show: of its size if that is nearly all, else the middle."""
+    """Areas that both may show: of the smaller one's size if that is nearly all, else the middle."""
     whole = reference.width, reference.height
-    less = whole[0] - output.width, whole[1] - output.height
+    sizes = sorted([whole, (output.width, output.height)])
+    less = [larger - smaller for smaller, larger in zip(*sizes, strict=True)]
     if min(less) >= 0 and 0 < max(less[0] / whole[0], less[1] / whole[1]) <= _TRIMMED_SHARE:
-        across, down = ({0, pixels // 2, pixels - pixels // 2, pixels} for pixels in less)
-        return [Crop(Area(output.width, output.height, x, y)) for x in sorted(across) for y in sorted(down)]
+        side = "output" if sizes[0] == whole else "reference"
+        across, down = (sorted({0, pixels // 2, pixels - pixels // 2, pixels}) for pixels in less)
+        return [Crop(**{side: Area(*sizes[0], x, y)}) for x in across for y in down]
     shape = output.display_aspect / reference.display_aspect
     inside = round(whole[0] * min(1, shape)), round(whole[1] / max(1, shape))
-    sizes = [
+    spans = [
         range(n - 2, n + 3) if n < _SAME_SHARE * side else [side]
         for n, side in zip(inside, whole, strict=True)
     ]
-    middle = [Area(w, h, (whole[0] - w) // 2, (whole[1] - h) // 2) for w, h in itertools.product(*sizes)]
+    middle = [Area(w, h, (whole[0] - w) // 2, (whole[1] - h) // 2) for w, h in itertools.product(*spans)]
     return [Crop(area) for area in middle if (area.width, area.height) != whole]
 
 

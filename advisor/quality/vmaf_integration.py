@@ -52,6 +52,8 @@ def compute_quality(
         VMAF of every n-th frame only; odd.
     threads
         Threads of libvmaf; default: the CPUs at hand. The scores do not depend on it.
+    nice
+        Added to the niceness of ffmpeg.
     reference_start, reference_loops
         Seconds to seek into the reference and how often to repeat it (-1: without end), as the encode did by
         ``-ss`` and ``-stream_loop``.

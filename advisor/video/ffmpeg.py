@@ -52,6 +52,7 @@ VMAF_MODELS = (
 
 _OLDEST = (5, 1)
 """The first release with ``-fps_mode``, and with models that libvmaf holds itself."""
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _LABEL = re.compile(r"^(?:\[[^\]]*\] ?)+")
 _CONSEQUENCE = re.compile(
     r"Task finished with error code|Terminating thread with return code|Error sending frames to consumers"
@@ -140,6 +141,16 @@ def file_url(path: Path | str) -> str:
     'file:/clips/a: b.mp4'
     """
     return f"file:{Path(path).absolute()}"
+
+
+def shown(path: Path | str) -> str:
+    """``path`` as it may be told: the scheme alone of a URL, which may hold a password.
+
+    >>> shown("http:/me:password@host/a.mp4"), shown("/clips/a: b.mp4")
+    ('http:/...', '/clips/a: b.mp4')
+    """
+    scheme = _URL.match(str(path))
+    return f"{scheme[0]}..." if scheme is not None and not Path(path).exists() else str(path)
 
 
 def capabilities(path: Path | str) -> Capabilities:

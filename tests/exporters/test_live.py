@@ -10,7 +10,8 @@ import pytest
 
 from advisor.errors import InputError
 from advisor.quality.live_checks import Checks
-from advisor.quality.live_process import OUTCOMES, Answer, Request, Scores, Seen, Window
+from advisor.quality.live_process import OUTCOMES, Answer, Request, Seen, Window
+from advisor.results import Psnr, Quality, Ssim, Vmaf
 from exporters.live import CpuBudget, LiveCollector
 from tests.support.exporter_client import page_of, samples
 from tests.support.waiting import wait_until
@@ -29,7 +30,8 @@ CHECKS = Checks(frozen_ratio=0.25, black_ratio=0.0, blockiness=1.1, silence_rati
 SCORED = Seen(
     outcome="scored",
     up=True,
-    scores=Scores(vmaf=80.5, psnr_decibels=38.0, ssim_ratio=0.97, lag_seconds=2.5, frames=100),
+    quality=Quality(vmaf=Vmaf(mean=80.5), psnr_decibels=Psnr(average=38.0), ssim_ratio=Ssim(all=0.97)),
+    lag_seconds=2.5,
     checks=CHECKS,
     bitrate_kbps=812.5,
     frame_rate=25.0,

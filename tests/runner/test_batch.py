@@ -8,6 +8,7 @@ import pytest
 
 from advisor.errors import InputError
 from runner.batch import read_batch
+from runner.cli import main
 from runner.spec import Spec
 
 
@@ -15,6 +16,15 @@ def _file(tmp_path: Path, text: str, name: str = "batch.yaml") -> Path:
     path = tmp_path / name
     path.write_text(text)
     return path
+
+
+def test_a_url_as_input_stays_one_without_its_password(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch = tmp_path / "b.yaml"
+    batch.write_text("[{preset: ultrafast, crf: 30, input: 'http:/u:secret@h/a.mp4'}]")
+    assert main(["batch", str(batch), "--output-dir", str(tmp_path / "o"), "--dry-run"]) == 2
+    assert "http:/...: expected a file, found a URL" in capsys.readouterr().err
 
 
 def test_a_list_is_a_list_of_scenarios(tmp_path: Path) -> None:

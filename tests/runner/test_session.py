@@ -23,9 +23,10 @@ from advisor.results.derived import host_mean_watts
 from advisor.video.ffmpeg import Capabilities
 from runner.cli import main
 from runner.display import Display
-from runner.jobs import baseline
+from runner.jobs import baseline, resolve
 from runner.result_files import new_result_path
 from runner.session import EnergySources, RunSettings, Session, open_session
+from runner.spec import Spec
 from runner.stop import StopRequest
 from tests.support.hwmon_tree import hwmon_device
 from tests.support.meters import ConstantMeter
@@ -147,6 +148,22 @@ def test_an_encode_that_fills_the_disk_fails_and_the_rest_goes_on(
     assert "No space left on device" in scenarios[1].error
     assert capfd.readouterr().err.count("\n") == 1
     assert [p.name for p in small_disk.iterdir()] == [path.name]
+
+
+def test_only_what_the_run_writes_is_deleted(tmp_path: Path) -> None:
+    """A user's own notes beside an encode stay, whatever their names begin with."""
+    session = _session(tmp_path / "r.json", replace(SETTINGS, stabilization_seconds=0.0))
+    folder = tmp_path / "r_outputs"
+    folder.mkdir()
+    own = {"a_1.json", "a_1_notes.txt", "a_1_pass.txt", "a_1.mp4.md5", "a_1_r2.mp4", "b_1.mp4"}
+    written = {"a_1.mp4", "a_1_pass-0.log", "a_1_pass-0.log.mbtree"}
+    for name in own | written:
+        (folder / name).touch()
+    spec = Spec(name="a", encoder="libx264", bitrate="500k", passes=2)
+    job = resolve(spec, input_path="lavfi:testsrc2", duration_seconds=1.0, media_seconds=1.0)
+    session.measure([job], {})
+    assert session.run.scenarios[0].status == "failed"
+    assert {file.name for file in folder.iterdir()} == own
 
 
 def test_a_run_is_unfinished_on_disk_until_all_is_done(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ KEYS = [
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``ref.mkv``, two encodes, and one that lags by a frame."""
+    """``ref.mkv``, two encodes, and one behind a slate of a frame."""
     folder = tmp_path_factory.mktemp("videos")
 
     def ffmpeg(*arguments: str) -> None:
@@ -53,7 +53,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     ffmpeg("-i", "ref.mkv", "-c:v", "libx264", "-crf", "20", "good.mp4")
     ffmpeg("-i", "ref.mkv", "-c:v", "libx264", "-crf", "40", "line\nbreak.mp4")
-    late = "loop=1:1:0,setpts=N/25/TB,trim=end_frame=25"
+    late = "tpad=start=1:color=navy,trim=end_frame=25"
     ffmpeg("-i", "ref.mkv", "-vf", late, "-c:v", "libx264", "late.mp4")
     return folder
 
@@ -126,6 +126,19 @@ def test_an_encode_that_may_not_be_read_costs_nothing_beside_it(videos: Path, tm
     closed, good = json.loads(done.stdout)
     assert (closed["aligned"], good["aligned"]) == (False, True)
     assert closed["reason"].endswith("Permission denied")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://u:secret@h/a.mp4", "https:/h/a?token=secret", "srt://h?passphrase=secret"]
+)
+def test_a_url_in_place_of_an_encode_is_told_without_its_password(
+    run: Run, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # with the progress that a terminal shows
+    for done in run("ref.mkv", url), run("ref.mkv", url, "--json"):
+        assert done.returncode == 1
+        assert "secret" not in done.stdout + done.stderr
+        assert ":/...: no score: expected a file, found a URL: download it first" in done.stderr
 
 
 def test_a_name_that_is_no_text_costs_nothing_beside_it(run: Run, videos: Path) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 import typer
-from msgspec import Struct
 
 from advisor.common.exit import print_json
 from advisor.common.home import user_cache
@@ -27,7 +26,6 @@ from wattframe.console import note, print_table, progress
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from advisor.quality.frames import Frame
     from advisor.quality.outcome import Measurement
 
 app = application()
@@ -51,13 +49,6 @@ _FIELDS = (
 )
 _WORST_SCENES = 3
 _HEADINGS = {"ms_ssim": "MS-SSIM", "vif": "VIF", "cambi": "CAMBI"}
-
-
-class Scored(Struct, frozen=True):
-    """One line of the answer, and the frames behind it."""
-
-    quality: Quality
-    frames: tuple[Frame, ...] = ()
 
 
 @app.command()
@@ -246,7 +237,7 @@ def _raw(size: str | None, rate: str | None, pixel_format: str | None) -> RawFor
     )
 
 
-def _write_frames(path: Path, scored: Sequence[Scored]) -> None:
+def _write_frames(path: Path, scored: Sequence[Measurement]) -> None:
     from advisor.common.atomic import write_atomically
     from advisor.quality.frames import frames_as_csv, frames_as_json
 
@@ -264,9 +255,9 @@ def _probe(pair: OwnPair, ffmpeg: str | None) -> None:
     probe(pair.reference, pair.settings.raw)
 
 
-def _score(pairs: Sequence[OwnPair], *, jobs: int, ffmpeg: str | None, threads: int) -> list[Scored]:
+def _score(pairs: Sequence[OwnPair], *, jobs: int, ffmpeg: str | None, threads: int) -> list[Measurement]:
     """Every encode in order. An ffmpeg that cannot be used is an error of the whole."""
-    from advisor.video.ffmpeg import chosen_ffmpeg
+    from advisor.video.ffmpeg import chosen_ffmpeg, shown
 
     program = str(chosen_ffmpeg(ffmpeg, pairs[0].settings.filters))
     stop = threading.Event()
@@ -284,9 +275,9 @@ def _score(pairs: Sequence[OwnPair], *, jobs: int, ffmpeg: str | None, threads: 
         tasks = []
         for first, *others in groups:
             more = f" and {len(others)} more" if others else ""
-            tasks.append(bars.add_task(f"{pairs[first].distorted.name}{more}", total=None))
+            tasks.append(bars.add_task(f"{Path(shown(pairs[first].distorted)).name}{more}", total=None))
 
-        def group(places: Sequence[int], task: TaskID) -> list[Scored]:
+        def group(places: Sequence[int], task: TaskID) -> list[Measurement]:
             def advance(done: int, total: int) -> None:
                 if stop.is_set():
                     raise KeyboardInterrupt
@@ -314,7 +305,7 @@ def _in_threads(
 
 def _group(
     pairs: Sequence[OwnPair], ffmpeg: str, threads: int, report: Callable[[int, int], None]
-) -> list[Scored]:
+) -> list[Measurement]:
     """Of pairs of one reference."""
     from advisor.quality.measure import measure_all
 
@@ -329,11 +320,14 @@ def _group(
     return [_scored(pair, outcome) for pair, outcome in zip(pairs, outcomes, strict=True)]
 
 
-def _scored(pair: OwnPair, outcome: Measurement | WattframeError) -> Scored:
+def _scored(pair: OwnPair, outcome: Measurement | WattframeError) -> Measurement:
     if not isinstance(outcome, WattframeError):
-        return Scored(outcome.quality, outcome.frames)
-    reference, distorted = str(pair.reference), str(pair.distorted)
-    return Scored(Quality(aligned=False, reason=str(outcome), reference=reference, distorted=distorted))
+        return outcome
+    from advisor.quality.outcome import Measurement
+    from advisor.video.ffmpeg import shown
+
+    reference, distorted = shown(pair.reference), shown(pair.distorted)
+    return Measurement(Quality(aligned=False, reason=str(outcome), reference=reference, distorted=distorted))
 
 
 def _score_elsewhere(
@@ -344,7 +338,7 @@ def _score_elsewhere(
     parts: int | None,
     ffmpeg: str | None,
     frames: bool,
-) -> list[Scored]:
+) -> list[Measurement]:
     """Every encode in order, on a cluster; what was scored before is not scored again."""
     from advisor.quality.cache import QualityCache
     from advisor.video.ffmpeg import chosen_ffmpeg
@@ -367,7 +361,7 @@ def _score_elsewhere(
         )
         task = bars.add_task("pairs", total=len(pairs))
 
-        def score(pair: OwnPair) -> Scored:
+        def score(pair: OwnPair) -> Measurement:
             names = str(pair.reference), str(pair.distorted)
             outcome: Measurement | WattframeError
             try:
@@ -382,7 +376,7 @@ def _score_elsewhere(
         return _in_threads(score, pairs, workers=2 * scoring.slots, stop=stop)
 
 
-def _show(scored: Sequence[Scored], *, as_json: bool, extras: bool, scenes: bool) -> None:
+def _show(scored: Sequence[Measurement], *, as_json: bool, extras: bool, scenes: bool) -> None:
     for one in scored:
         for line in _lines(one, scenes=scenes):
             note("quality", _text(f"{one.quality.distorted}: {line}"))
@@ -393,7 +387,7 @@ def _show(scored: Sequence[Scored], *, as_json: bool, extras: bool, scenes: bool
         _table(qualities)
 
 
-def _lines(scored: Scored, *, scenes: bool) -> Iterator[str]:
+def _lines(scored: Measurement, *, scenes: bool) -> Iterator[str]:
     """What is to be said of one encode beside its numbers."""
     quality = scored.quality
     yield from quality.notes

@@ -93,9 +93,6 @@ def look_at_video(name: str) -> Video:
     InputError
         It cannot be read, holds no video, or has a range of brightness for which there is no VMAF.
     """
-    if not Path(name).is_file() and "://" not in name:
-        found = "a folder" if Path(name).is_dir() else "none"
-        raise InputError(f"expected a video file, found {found}", subject=name)
     source = look_at_file(name)
     if source.hdr is not None:
         raise InputError(f"expected SDR video: VMAF has no model for HDR ({source.hdr})", subject=name)

@@ -297,7 +297,9 @@ def _statements(
 
     for row, start in zip(rows, _one_after_another([moments(row, "start") for row in rows]), strict=True):
         name = next((name for name in values if not is_hole(row.get(name))), values[-1])
-        value = None if is_hole(row.get(name)) else row.cell(name)
+        # an answer may leave out a zone at times; what the operator writes has its value
+        told = row.cell(name) if form.provider == OWN else row.get(name)
+        value = None if is_hole(told) else told
         place, shown = row.place.format(name), row.cell(cells["start"].name)
         if start is None and value is None:
             # the hour that is skipped in spring, which some list without a value

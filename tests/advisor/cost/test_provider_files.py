@@ -405,6 +405,10 @@ def test_a_market_that_changes_to_quarters_of_an_hour_has_no_hole(tmp_path: Path
             '{"data": [{"marketprice": 1, "marketprice": 2, "unit": "EUR/MWh", "start_timestamp": 0}]}',
             r"data\[0\].marketprice: expected each name once, found it twice",
         ),
+        (
+            '[{"timestamp": 0, "price_per_kwh": 0.2}, {"timestamp": 3600, "price_perkwh": 0.3}]',
+            "expected the provider's fields: 'price_per_kwh'",
+        ),
         ("<Publication_MarketDocument/>", "expected values, found none"),
         ("<a/>", "expected a supported provider's format"),
         ("<a", "expected XML"),

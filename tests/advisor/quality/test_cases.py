@@ -37,6 +37,8 @@ LONG = {
     "MP4 to FLV with B-frames",
     "a gap filled by -r",
     "a slate in front",
+    "filled up to whole blocks",
+    "zoomed by a fiftieth",
     "interlaced, and every field a frame",
     "letterbox on both sides",
     "one frame more than the reference",

@@ -183,6 +183,9 @@ def test_hdr_has_no_vmaf_and_what_is_untagged_beside_it_is_hdr_too(transfer: int
         assert (one.models, one.lacks_vmaf) == ((), f"there is no public model for HDR ({name})")
     with pytest.raises(MediaError, match=f"the reference is {name} and the output is not HDR"):
         decided(hdr, coloured(transfer=1))
+    # an output whose matrix is another was brought to SDR, though it has no tag for its transfer
+    with pytest.raises(MediaError, match=f"the reference is {name} and the output is not HDR"):
+        decided(coloured(transfer=transfer, matrix="bt2020nc"), coloured(matrix="bt709"))
 
 
 @pytest.mark.parametrize(

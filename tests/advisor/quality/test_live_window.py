@@ -238,12 +238,12 @@ def test_a_window_of_files(tmp_path: Path) -> None:
         "grows": "scored",
     }
     low = seen["low"]
-    assert low.scores is not None and low.checks is not None  # noqa: PT018
-    assert low.scores.lag_seconds == pytest.approx(0.4)
-    assert low.scores.vmaf is not None and 30 < low.scores.vmaf < 100  # noqa: PT018
+    assert low.quality is not None and low.checks is not None  # noqa: PT018
+    assert low.lag_seconds == pytest.approx(0.4)
+    assert low.quality.vmaf is not None and 30 < low.quality.vmaf.mean < 100  # noqa: PT018
     assert (low.checks.frozen_ratio, low.frame_rate, low.missing_frames) == (0.0, pytest.approx(25), 0)
     assert (seen["turns"].frame_rate, seen["turns"].missing_frames) == (pytest.approx(25), 0)
-    grows = seen["grows"].scores
+    grows = seen["grows"].quality
     assert grows is not None
     assert "the picture of the output changes its size to 320x180" in grows.notes
     assert seen["still"].checks is not None

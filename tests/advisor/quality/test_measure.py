@@ -19,6 +19,7 @@ from advisor.quality.measure import Measurement, measure, measure_all
 from advisor.quality.pooling import harmonic_mean, pool
 from advisor.quality.settings import QualitySettings
 from advisor.video.ffmpeg import find_ffmpeg
+from benchmarks.quality_pairs import SAMPLE
 from tests.support.processes import command_line
 from tests.support.waiting import wait_until
 
@@ -336,8 +337,31 @@ def test_notes_say_what_does_not_make_a_score_wrong(videos: Path, tmp_path: Path
     ]
 
 
+def test_fields_are_seen_in_the_pictures_where_no_flag_tells_of_them(tmp_path: Path) -> None:
+    woven = "tinterlace=interleave_top,setfield=prog"
+    ffmpeg(tmp_path, "-i", str(SAMPLE), "-an", "-frames:v", "50", "-vf", woven, "-c:v", "ffv1", "woven.mkv")
+    coder = ("-c:v", "libx264", "-preset", "ultrafast")
+    ffmpeg(tmp_path, "-i", "woven.mkv", *coder, "woven.mp4")
+    ffmpeg(tmp_path, "-i", "woven.mkv", "-vf", "yadif", *coder, "film.mp4")
+    woven_mp4, film = measure_all(tmp_path / "woven.mkv", [tmp_path / "woven.mp4", tmp_path / "film.mp4"])
+    assert isinstance(woven_mp4, Measurement)
+    assert isinstance(film, Measurement)
+    assert woven_mp4.quality.notes == []
+    assert film.quality.notes[0].startswith("the reference is interlaced and the output is not")
+
+
+def test_a_frame_late_under_a_moving_camera_is_no_other_part_of_the_picture(tmp_path: Path) -> None:
+    pan = "crop=320:180:n*4:n*2"
+    ffmpeg(tmp_path, "-i", str(SAMPLE), "-an", "-frames:v", "50", "-vf", pan, "-c:v", "ffv1", "pan.mkv")
+    late = ("-vf", "loop=1:1:10,setpts=N/25/TB", "-frames:v", "50")
+    ffmpeg(tmp_path, "-i", "pan.mkv", *late, "-c:v", "libx264", "-preset", "ultrafast", "late.mp4")
+    reason = quality.compute_quality(tmp_path / "pan.mkv", tmp_path / "late.mp4").reason
+    assert reason is not None
+    assert reason.startswith("the output is a frame or more behind the reference")
+
+
 def test_an_unaligned_pair_is_an_error_of_the_small_functions(videos: Path, tmp_path: Path) -> None:
-    late = ("-vf", "loop=1:1:0,setpts=N/30/TB,trim=end_frame=30")
+    late = ("-vf", "tpad=start=1:color=navy,trim=end_frame=30")
     ffmpeg(tmp_path, "-i", str(videos / "ref.mkv"), *late, "-c:v", "libx264", "late.mp4")
     with pytest.raises(MediaError, match=r"is not aligned with .*: the output begins with 1 frame of"):
         quality.compute_psnr(videos / "ref.mkv", tmp_path / "late.mp4")

@@ -72,10 +72,12 @@ def test_around_a_window_fewer_are_tried() -> None:
 
 
 def test_an_output_that_is_a_few_pixels_smaller_may_have_been_cut() -> None:
-    """To the left, in the middle or to the right; and not where it is larger, or much smaller."""
+    """To the left, in the middle or to the right; or filled up if it is larger; not if it is much smaller."""
     cut = [crop.reference for crop in areas_around(Crop(), HD, media(1916, 1080))]
     assert cut == [None, *(Area(1916, 1080, x, 0) for x in (0, 2, 4))]
-    for other in (HD, media(1280, 720), media(1924, 1080), media(1920, 1088)):
+    filled = [crop.output for crop in areas_around(Crop(), HD, media(1920, 1082))]
+    assert filled == [None, *(Area(1920, 1080, 0, y) for y in (0, 1, 2))]
+    for other in (HD, media(1280, 720), media(1924, 1076)):
         assert areas_around(Crop(), HD, other) == [Crop()]
 
 
