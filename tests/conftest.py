@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support.longest import LONGEST
+
 # what a shell starts in the background ignores SIGINT, and so would all that the tests start and interrupt
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -27,23 +29,6 @@ os.environ.setdefault("STATE_DIRECTORY", _STATE)
 
 TESTS = Path(__file__).parent
 GOLDEN = TESTS / "exporters" / "golden"
-# the files that take longest, those that wait between those that compute: begun first, no worker ends alone
-LONGEST = (
-    "torture/test_everything.py",
-    "advisor/regression/test_scikit_learn.py",
-    "exporters/test_podman.py",
-    "wattframe/test_retrain.py",
-    "stack/test_docker_engine.py",
-    "stack/test_prometheus.py",
-    "torture/test_passing_trouble.py",
-    "advisor/cost/test_provider_files.py",
-    "stack/test_fleet.py",
-    "wattframe/test_tune.py",
-    "stack/test_up.py",
-    "advisor/regression/test_registry.py",
-    "torture/test_memory.py",
-    "torture/test_ends.py",
-)
 
 
 def pytest_unconfigure() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 import advisor
 from exporters.catalogue import EXPORTERS
+from tests.support.longest import LONGEST
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = {"advisor", "runner", "farm", "exporters", "wattframe", "benchmarks", "tests"}
@@ -114,3 +115,8 @@ def test_the_top_level_of_advisor_is_small() -> None:
 def test_a_public_name_stays_importable(name: str) -> None:
     module, _, attribute = name.rpartition(".")
     assert callable(getattr(importlib.import_module(module), attribute))
+
+
+@pytest.mark.parametrize("name", LONGEST)
+def test_a_file_that_is_begun_first_is_there(name: str) -> None:
+    assert (ROOT / "tests" / name).is_file()

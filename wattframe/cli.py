@@ -141,9 +141,10 @@ def _call(app: Typer, args: list[str], program: str) -> int:
     try:
         code = app(args, prog_name=program, standalone_mode=False)
     except TyperException as exc:
-        errors = getattr(exc.__cause__, "errors", None)  # Typer leaves out the value
-        found = f", found {errors()[0]['input']!r}" if errors else ""
-        raise InputError(f"{exc.format_message()}{found} ('{program} --help' lists the options)") from exc
+        said = exc.format_message()
+        errors: list[dict[str, object]] = getattr(exc.__cause__, "errors", list)()  # with the value
+        found = "".join(f", found {e['input']!r}" for e in errors[:1] if repr(e["input"]) not in said)
+        raise InputError(f"{said}{found} ('{program} --help' lists the options)") from exc
     return code if isinstance(code, int) else 0
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from advisor.errors import WorkError
+
 NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding raises for bytes that are no document of the type: brackets nested by the thousand end the
 decoder's recursion."""
@@ -50,19 +52,27 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+def locked(path: Path, *, busy: str = "") -> Iterator[None]:
     """One process at a time; the lock goes with its process, whatever ends it. No link is followed.
+
+    One that says ``busy`` waits neither for another nor for a file system that has no locks.
 
     Raises
     ------
-    BlockingIOError
-        Another process has it, and this one does not ``wait``.
+    WorkError
+        Another process has it: these are the words of ``busy``.
     OSError
-        ``path`` is a link, or cannot be made.
+        ``path`` is a link, or cannot be made; without ``busy`` also, if it cannot be locked.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+        except BlockingIOError:
+            raise WorkError(busy) from None
+        except OSError:  # ENOLCK of an NFS without its daemon, ENOSYS of Lustre
+            if not busy:
+                raise
         yield
     finally:
         os.close(descriptor)

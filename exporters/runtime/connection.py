@@ -34,7 +34,7 @@ MAX_CONNECTIONS = 512
 MAX_PIPELINED = 100
 _PIECE_BYTES = 4096
 """A header is found too large at its end, or so many bytes too late."""
-_ORIGIN = re.compile(rb"^https?://[^/?#]*/?(.*)", re.IGNORECASE)
+_ORIGIN = re.compile(rb"^https?://([\w.~-]+|\[[\da-f:.]+\])(:\d*)?(?![^/?])/?", re.IGNORECASE)
 
 
 class _RefusedError(Exception):
@@ -150,7 +150,7 @@ class BoundedConnection(HttpToolsProtocol):
         chunked = any(name == b"transfer-encoding" for name, _ in self.headers)
         last = self.expect_100_continue or self.parser.should_upgrade() or chunked
         # a proxy may name the host as well, in which uvicorn takes no underscore, and leave out the path
-        self.url = _ORIGIN.sub(rb"/\1", self.url)
+        self.url = _ORIGIN.sub(b"/", self.url)
         super().on_headers_complete()
         if last:
             self.cycle.keep_alive = False

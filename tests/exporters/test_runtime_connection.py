@@ -308,6 +308,13 @@ def test_an_upgrade_is_not_offered() -> None:
         (b"http://docker_stats:9501/nothing", b"404"),
         (b"http://host//health", b"404"),
         (b"//host/health", b"404"),
+        (b"http://a:b@host/health", b"200"),
+        (b"http:///health", b"400"),
+        (b"http://", b"400"),
+        (b"http://:80/health", b"400"),
+        (b"http://[::1/health", b"400"),
+        (b"http://host:port/health", b"400"),
+        (b"http://a@b@host/health", b"400"),
     ],
 )
 def test_a_request_that_names_the_host_is_for_its_path(target: bytes, status: bytes) -> None:

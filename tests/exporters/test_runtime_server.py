@@ -228,13 +228,13 @@ def test_sigterm_finishes_the_answer_in_flight(tmp_path: Path) -> None:
         assert exporter.process.wait(timeout=60) == 0
 
 
-def test_sigterm_ends_whatever_hangs() -> None:
-    """A collector hangs in its look and would in its end; a client does not finish its request."""
+def test_sigterm_ends_soon_whatever_hangs() -> None:
+    """A collector hangs in its look and would in its end; a client has 10 s for its request."""
     with served(SAMPLE, "--slow-seconds", "600") as exporter, connected(exporter) as sock:
         sock.sendall(SCRAPE[:20])
         time.sleep(0.1)
         exporter.process.send_signal(signal.SIGTERM)
-        assert exporter.process.wait(timeout=60) == 0
+        assert exporter.process.wait(timeout=9) == 0
 
 
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
         time.sleep(0.2)
         exporter.process.send_signal(signal.SIGTERM)
         exporter.process.send_signal(signal.SIGINT)  # of one kind, two that wait would be one
-        assert exporter.process.wait(timeout=60) == 130
+        assert exporter.process.wait(timeout=20) == 130
 
 
 def test_ready_waits_for_the_first_data() -> None:

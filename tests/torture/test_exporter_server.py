@@ -193,7 +193,7 @@ def test_sigterm_under_load_cuts_no_answer() -> None:
             thread.start()
         time.sleep(0.5)
         exporter.process.terminate()
-        assert exporter.process.wait(timeout=60) == 0
+        assert exporter.process.wait(timeout=20) == 0
         for thread in threads:
             thread.join(timeout=60)
         answered = [data for data in seen if data]

@@ -8,7 +8,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
 import typer
@@ -73,6 +73,16 @@ def test_a_value_that_does_not_fit_is_named(command: typer.Typer, capsys: pytest
 
     assert cli.main(["report", "--price", "0,21"]) == 2
     assert ", found '0,21' (" in capsys.readouterr().err
+
+
+def test_a_value_that_the_words_name_is_named_once(
+    command: typer.Typer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @command.command()
+    def work(kind: Annotated[Literal["a"], typer.Option()] = "a") -> None: ...
+
+    assert cli.main(["report", "--kind", "watt"]) == 2
+    assert capsys.readouterr().err.count("'watt'") == 1
 
 
 def _raise(exc: BaseException) -> None:

@@ -182,11 +182,12 @@ def test_what_may_not_be_read_is_named_and_loses_nothing(tmp_path: Path) -> None
     closed, secret = tmp_path / "closed", tmp_path / "secret.json"
     closed.mkdir(mode=0)
     secret.touch(mode=0)
-    command = [*OBEYING, sys.executable, "-m", "wattframe", "cost", RUN, closed, secret]
+    names = closed, closed / "run.json", secret
+    command = [*OBEYING, sys.executable, "-m", "wattframe", "cost", RUN, *names]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, "720p" in done.stdout) == (2, True)
     assert done.stderr == "".join(
-        f"wattframe cost: {path}: cannot be read: Permission denied\n" for path in (closed, secret)
+        f"wattframe cost: {path}: cannot be read: Permission denied\n" for path in names
     )
 
 

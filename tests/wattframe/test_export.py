@@ -78,3 +78,13 @@ def test_everything_that_keeps_a_table_empty_is_named(
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(": ")[:2] for line in lines] == [["wattframe export", name] for name in names]
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_name_that_is_not_there_keeps_no_former_table_from_being_written_anew(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "out.csv"
+    table.write_text("former")
+    assert main(["export", str(results), str(tmp_path / "gone.json"), "--csv", str(table)]) == 2
+    assert "gone.json: cannot be read" in capsys.readouterr().err
+    assert table.read_text().startswith("run_id,")

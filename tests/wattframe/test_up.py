@@ -19,6 +19,7 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
+from advisor.common.atomic import locked
 from advisor.errors import InputError, WorkError
 from exporters.catalogue import EXPORTERS
 from tests.support.ports import free_port
@@ -308,3 +309,9 @@ class TestSupervisor:
 def test_a_scrape_interval_out_of_range_is_refused(seconds: float, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"--scrape-interval: expected 0\.1 to 3600 seconds"):
         command.up(scrape_interval=seconds, state_dir=tmp_path)
+
+
+def test_without_prometheus_several_may_share_a_folder(tmp_path: Path) -> None:
+    """They share no database, and each adds its lines to the logs."""
+    with locked(tmp_path / "lock"), pytest.raises(InputError, match=r"192\.0\.2\.1"):
+        command.up(with_prometheus="none", state_dir=tmp_path, host="192.0.2.1")

@@ -74,7 +74,7 @@ def read_runs(command: str, paths: Sequence[Path]) -> tuple[list[Run], int]:
         problems += [f"{path}: left out {refused.reason}" for refused in run.refused]
     if not runs:
         *problems, last = problems or [f"{', '.join(map(str, paths))}: expected {RESULT_GLOB}, found none"]
-        if not any(path.exists() for path in paths):
+        if not any(os.access(path, os.F_OK) for path in paths):
             last += " ('wattframe tune VIDEO' and 'wattframe test' make results)"
     for problem in problems:
         note(command, problem)
@@ -86,4 +86,4 @@ def read_runs(command: str, paths: Sequence[Path]) -> tuple[list[Run], int]:
 def result_files(paths: Sequence[Path]) -> Iterator[Path]:
     """The files, and those of the folders."""
     for path in paths:
-        yield from sorted(path.glob(RESULT_GLOB)) if path.is_dir() and os.access(path, os.R_OK) else [path]
+        yield from sorted(path.glob(RESULT_GLOB)) if os.access(path, os.R_OK) and path.is_dir() else [path]

@@ -78,7 +78,10 @@ def main(
     """Run every part once on the sample clip: transcode, measure, serve, scrape, train, report."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     demo = Demo(folder.resolve(), duration, region, port_offset)
-    with _only_one(demo.folder):
+    demo.folder.parent.mkdir(parents=True, exist_ok=True)
+    # a second demo in this folder would clear what the first one is serving
+    lock = demo.folder.parent / f".{demo.folder.name}.lock"
+    with locked(lock, busy="another demo is running in this folder"):
         _show(demo, keep)
     return 0
 
@@ -152,18 +155,6 @@ def _call(*arguments: object) -> None:
     done = subprocess.run(_argv(*arguments), stdin=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
         raise WorkError(f"wattframe {shown[0]} ended with code {done.returncode}")
-
-
-@contextlib.contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """A second demo in this folder would clear what the first one is serving."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(locked(folder.parent / f".{folder.name}.lock", wait=False))
-        except BlockingIOError:
-            raise WorkError("another demo is running in this folder") from None
-        yield
 
 
 @contextlib.contextmanager

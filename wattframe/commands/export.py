@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -42,11 +43,10 @@ def export(
     codes: list[int] = []
     named = named_paths(paths, results_option)
     for target in filter(None, (csv_, parquet)):
-        if target.exists() and any(map(target.samefile, result_files(named))):
+        if target.exists() and any(os.access(f, os.F_OK) and target.samefile(f) for f in result_files(named)):
             raise InputError("expected another file than the results themselves", subject=target)
     tables = _tables(named, codes)
-    first = next(tables, None)
-    if first is None:
+    if (first := next(tables, None)) is None:
         return max(codes) if codes else read_runs("export", named)[1]
     count = 0
     with contextlib.ExitStack() as files:

@@ -12,7 +12,7 @@ import msgspec
 import typer
 
 from advisor.common.atomic import locked
-from advisor.errors import InputError, WorkError
+from advisor.errors import InputError
 from exporters.catalogue import EXPORTERS
 from wattframe.commands.arguments import Json, ModelsDir, application
 from wattframe.console import note, print_table
@@ -78,11 +78,9 @@ def up(
     if scrape_interval is not None and how is not None and scrape_interval > _LONGEST_FOR_RULES_SECONDS:
         note("up", "alerts and dashboards need a shorter --scrape-interval: two samples in five minutes")
     with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(locked(state / "lock", wait=False))
-        except BlockingIOError as exc:
-            raise WorkError(f"another wattframe up runs in {state}: choose another --state-dir") from exc
         if how is not None:
+            busy = f"another wattframe up runs in {state}: choose another --state-dir"
+            held.enter_context(locked(state / "lock", busy=busy))
             addresses = {s.name: s.address for s in services}
             addresses["prometheus"] = reached_at(host, prometheus_port)
             config = prometheus.configuration(
