@@ -48,7 +48,8 @@ def track_filters(name: str, area: Area | None) -> str:
     edges = f"cropdetect=limit={_BLACK:.4f}:round=2:skip=0:reset=0"
     times = f"settb=1/{_TICKS},{edges},metadata=mode=print:file={name}.txt"
     thumbnails = f"scale={SIDE}:{SIDE}:flags=area,format=gray[{name}]"
-    fields = f"[{name}_fields]idet@{name}=intl_thres={_COMBED},nullsink"
+    # two seconds of every ten tell it
+    fields = f"[{name}_fields]select=lt(mod(n\\,250)\\,50),idet@{name}=intl_thres={_COMBED},nullsink"
     return f"{cut}{copies},{times},{thumbnails};\n{fields}"
 
 
