@@ -68,9 +68,11 @@ def _left(shown: np.ndarray, taken: list[np.ndarray], edges: np.ndarray) -> tupl
     )
     matrix = np.stack([one[:, _INNER, _INNER].ravel() for one in changes])
     apart = (shown - partner)[:, _INNER, _INNER].ravel()
-    other = matrix[4:]  # than moving edges
-    parts, moves = (np.linalg.lstsq(some @ some.T, some @ apart, rcond=None)[0] for some in (other, matrix))
-    return float(np.mean(np.square(apart - parts @ other))), moves[:4]
+    products, told = matrix @ matrix.T, matrix @ apart
+    moves = np.linalg.lstsq(products, told, rcond=None)[0][:4]
+    # what all but moving edges explains
+    parts = np.linalg.lstsq(products[4:, 4:], told[4:], rcond=None)[0]
+    return float(np.mean(np.square(apart - parts @ matrix[4:]))), moves
 
 
 def _cut(pictures: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -48,10 +48,10 @@ def finished(output: OutputState, seen: Decoded, logs: Logs, complaints: Sequenc
     if compared != len(pairing.partners):
         raise FfmpegError(f"ffmpeg compared {compared} of {len(pairing.partners)} frames")
     rate = float(seen.source.rate or 25)
-    reason, notes = _beyond(output, seen)
+    pairs = fit(*seen.pictures, pairing)
+    reason, notes = _beyond(output, seen, pairs)
     if reason is None and undecided(pairing, seen):
         reason = "the frame rates differ, and the output does not show which frames were kept"
-    pairs = fit(*seen.pictures, pairing)
     if reason is None and seen.settings.crop != "none":
         reason = _part_shown(pairs, output.comparison.plan.crop, seen.source)
     if reason is None:
@@ -101,7 +101,7 @@ def _part_shown(pairs: Fit, crop: Crop, source: Media) -> str | None:
     return f"{found} of the reference, about; --crop {part} compares these"
 
 
-def _beyond(output: OutputState, seen: Decoded) -> tuple[str | None, list[str]]:
+def _beyond(output: OutputState, seen: Decoded, pairs: Fit) -> tuple[str | None, list[str]]:
     """What is to be said of the output's frames in front of the first partner and behind the last."""
     pairing, times, notes = output.comparison.pairing, seen.track.times, []
     rate, offset = float(seen.source.rate or 25), shift_seconds(pairing, seen)
@@ -110,7 +110,7 @@ def _beyond(output: OutputState, seen: Decoded) -> tuple[str | None, list[str]]:
         side = "later" if pairing.shift > 0 else "earlier"
         notes.append(f"the output begins {abs(offset):.3f} s {side} than the reference")
     if lead:
-        held = _holds_first(fit(*seen.pictures, pairing), seen.track.pictures[:lead])
+        held = _holds_first(pairs, seen.track.pictures[:lead])
         if not held and seen.settings.offset is None and begins_with_a_still(seen.track.pictures, lead):
             count = f"{lead} frame" + "s" * (lead > 1)
             what = f"the output begins with {count} of one picture that the reference does not begin with"
